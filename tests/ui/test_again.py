@@ -51,9 +51,9 @@ async def test_a_finished_job_is_transcribed_again_from_its_recording_and_stays_
     await row.get_by_text("Transcribe again…").click()
     form = page.locator("#again[open]")
     await form.wait_for()
-    assert await form.locator("h2").inner_text() == "Transcribe again: council"
-    assert await form.locator("[data-option=language]").input_value() == "en"  # as the job was made
-    assert await form.locator("[data-option=preset]").input_value() == "balanced"
+    await visitor.sees(lambda: form.locator("h2").inner_text(), "Transcribe again: council")
+    await visitor.sees(lambda: form.locator("[data-option=language]").input_value(), "en")  # as the job was made
+    await visitor.sees(lambda: form.locator("[data-option=preset]").input_value(), "balanced")
     await form.locator("[data-option=preset]").select_option("accurate")
     await form.locator("[data-option=chinese]").select_option("recognized")
     await form.locator("[data-prompt]").fill("Dr. Nguyen")
@@ -105,8 +105,8 @@ async def test_without_its_recording_the_entry_is_disabled_and_says_why(
         row = await visitor.shows("gone.wav", "completed")
         await row.locator("[data-menu]").click()
         entry = row.locator("[data-verb=again]")
-        assert await entry.is_disabled()
-        assert why in await row.locator(".why").inner_text()
+        await visitor.sees(lambda: entry.is_disabled(), True)
+        await visitor.sees(lambda: row.locator(".why").inner_text(), has=why)
         assert await row.locator(".why").get_attribute("id") == await entry.get_attribute("aria-describedby")
 
 
@@ -121,7 +121,7 @@ async def test_a_refusal_is_told_in_the_form_which_stays_open(visitor: Visitor, 
     visitor.expected = re.compile("/api/jobs|media|peaks")
     await page.locator("[data-again-send]").click()
     await page.locator("#again .problem[role=alert]").wait_for()
-    assert await page.locator("#again [data-prompt]").input_value() == "typed"
+    await visitor.sees(lambda: page.locator("#again [data-prompt]").input_value(), "typed")
     await page.keyboard.press("Escape")
     await page.wait_for_selector("#again", state="detached")
     assert len(await site.service.parts.store.jobs()) == 1
@@ -139,12 +139,12 @@ async def test_the_tracks_are_listed_and_another_one_can_be_transcribed(browser:
             if locale == "en-US"
             else ["音轨 0：英语、立体声", "音轨 1：德语、Kommentar、单声道", "音轨 2：无法解码"]
         )
-        assert await page.locator("[data-tracks] li").first.locator(".tag.good").count() == 1
-        assert await page.locator("[data-tracks] button").count() == 1  # of the one that could be taken instead
+        await visitor.sees(lambda: page.locator("[data-tracks] li").first.locator(".tag.good").count(), 1)
+        await visitor.count("[data-tracks] button", 1)  # of the one that could be taken instead
         await page.locator("[data-tracks] button").click()
         choice = page.locator("#again [data-option=track]")
-        assert await choice.input_value() == "1"
-        assert await choice.locator("option[value='2']").is_disabled()
+        await visitor.sees(lambda: choice.input_value(), "1")
+        await visitor.sees(lambda: choice.locator("option[value='2']").is_disabled(), True)
         await page.locator("[data-again-send]").click()
         await visitor.reads(f"location.pathname !== '/t/{job.id}'", True)
         other = await newest(site)
@@ -167,8 +167,10 @@ async def test_a_recording_with_one_track_lists_none_and_a_number_may_be_chosen_
     assert job.options.track == 2
     await visitor.go(f"/t/{job.id}")
     await visitor.sees(lambda: page.locator("[data-file]").count(), 1)
-    assert await page.locator("[data-tracks]").count() == 0
-    assert '"track":""' in await page.evaluate("localStorage.getItem('preferences')")  # other files have other tracks
+    await visitor.count("[data-tracks]", 0)
+    await visitor.sees(
+        lambda: page.evaluate("localStorage.getItem('preferences')"), has='"track":""'
+    )  # other files have other tracks
 
 
 @pytest.mark.parametrize(
@@ -190,14 +192,14 @@ async def test_a_remark_says_what_why_and_what_to_do_and_its_times_play_from_the
         page = visitor.page
         await visitor.go()
         row = await visitor.shows("noise.wav", "completed")
-        assert ("3 remarks" if locale == "en-US" else "3 条提示") in await row.inner_text()
+        await visitor.sees(lambda: row.inner_text(), has="3 remarks" if locale == "en-US" else "3 条提示")
         await visitor.go(f"/t/{job.id}")
         await page.wait_for_selector(".player")
         remarks = page.locator("[data-remarks]")
-        assert await remarks.locator("li").count() == 3  # the fourth note is about the work
+        await visitor.sees(lambda: remarks.locator("li").count(), 3)  # the fourth note is about the work
         unheard = remarks.locator("[data-note=unheard]")
-        assert said in await unheard.inner_text()
-        assert cure in await unheard.inner_text()
+        await visitor.sees(lambda: unheard.inner_text(), has=said)
+        await visitor.sees(lambda: unheard.inner_text(), has=cure)
         assert "In English" not in await remarks.inner_text()
         place = unheard.locator("a")
         assert (await place.inner_text()).strip() == "0:31–0:39"

@@ -45,15 +45,15 @@ async def test_the_caret_stays_while_words_are_aligned(browser: Any, aligning_si
         await visitor.reads(CARET, [1, place + len("ring Bella or")])
         await page.keyboard.type("der")
         await stored(site, job_id, [LINES[0], written.replace("or ask", "order ask"), LINES[2]])
-        assert await page.evaluate(CARDS) == 0
+        await visitor.reads(CARDS, 0)
         await page.keyboard.press("Escape")
         await page.click("[data-panel-tab=history]")
         await visitor.count("ol.history > li", 3)
         row = page.locator("ol.history > li").nth(1)
-        assert "Alignment" in (await row.inner_text())
-        assert "Times of edited words found in the sound" in (await row.inner_text())
-        assert await row.locator("[data-undo-this]").count() == 0
-        assert await page.locator("[data-untimed]").count() == 0
+        await visitor.sees(lambda: row.inner_text(), has="Alignment")
+        await visitor.sees(lambda: row.inner_text(), has="Times of edited words found in the sound")
+        await visitor.sees(lambda: row.locator("[data-undo-this]").count(), 0)
+        await visitor.count("[data-untimed]", 0)
 
 
 async def test_the_history_says_why_words_have_no_exact_times(visitor: Visitor, site: Site) -> None:

@@ -126,20 +126,20 @@ async def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: 
     await page.focus(".job a.name")
     await page.keyboard.press("Enter")
     await page.wait_for_selector(".text .line")
-    assert await page.evaluate("document.activeElement.tagName") == "H1"
-    assert await page.inner_text("h1") == "keys"
+    await visitor.reads("document.activeElement.tagName", "H1")
+    await visitor.sees(lambda: page.inner_text("h1"), "keys")
     assert (await site.service.parts.store.job(job.id)).name == "keys.wav"
     await page.focus("[data-export]")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("#export[open]")
     await page.keyboard.press("Escape")
     await page.wait_for_selector("#export", state="detached")
-    assert await page.evaluate("document.activeElement.hasAttribute('data-export')")
+    await visitor.reads("document.activeElement.hasAttribute('data-export')", True)
     await page.keyboard.press("?")
     await page.wait_for_selector("dialog[open]")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("dialog[open]", state="detached")
-    assert await page.evaluate("document.activeElement.hasAttribute('data-export')")
+    await visitor.reads("document.activeElement.hasAttribute('data-export')", True)
 
 
 async def test_a_change_of_status_is_announced_once_and_a_percentage_never(visitor: Visitor, site: Site) -> None:
@@ -203,9 +203,9 @@ async def test_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visitor:
     await page.click(".tick input")
     await page.click("text=中文")
     await visitor.reads("document.documentElement.lang", "zh-CN")
-    assert await page.input_value("input[type=search]") == "kept"
-    assert await page.is_checked(".tick input")
-    assert "已选 1 项" in await visitor.words()
+    await visitor.sees(lambda: page.input_value("input[type=search]"), "kept")
+    await visitor.sees(lambda: page.is_checked(".tick input"), True)
+    await visitor.sees(lambda: visitor.words(), has="已选 1 项")
     await visitor.go("/settings")
     await visitor.sees(lambda: visitor.words(), has="界面语言")
 
@@ -241,7 +241,7 @@ async def test_whatever_can_be_dragged_has_a_button(visitor: Visitor, site: Site
     assert await page.get_by_label("Choose files").count() == await page.get_by_label("Choose a folder").count() == 1
     job = await site.send("dragged.wav", data=sound(60, chunks=5, peaks=100))
     await visitor.shows("dragged.wav", "completed")
-    assert await page.locator("[draggable=true]").count() == 0  # rows are moved by buttons alone
+    await visitor.count("[draggable=true]", 0)  # rows are moved by buttons alone
     await visitor.go(f"/t/{job.id}")
     await page.wait_for_selector(".player")
     place = "document.querySelector('video').currentTime"

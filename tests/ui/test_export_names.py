@@ -37,12 +37,12 @@ async def test_names_stand_in_the_file_unless_they_are_switched_off(visitor: Vis
     await opened(site, visitor, "QR")
     page = visitor.page
     await page.locator("[data-preview]", has_text=f"Speaker 2: {text_of(1)}").wait_for()
-    assert await page.is_checked("[data-shape=speakers]")
+    await visitor.sees(lambda: page.is_checked("[data-shape=speakers]"), True)
     await page.uncheck("[data-shape=speakers]")
     await page.locator("[data-preview]", has_not_text="Speaker 2").wait_for()
     await page.check("#export input[value=tsv]")
     await page.locator("[data-preview]", has_text=f"{text_of(1)}\n").wait_for()
-    assert not await page.is_checked("[data-shape=speakers]"), "a table has no column more unless it is wanted"
+    await visitor.sees(lambda: page.is_checked("[data-shape=speakers]"), False)
     await page.check("[data-shape=speakers]")
     await page.locator("[data-preview]", has_text=f"{text_of(1)}\tSpeaker 2").wait_for()
     await page.check("#export input[value=lrc]")
@@ -51,5 +51,5 @@ async def test_names_stand_in_the_file_unless_they_are_switched_off(visitor: Vis
 
 async def test_one_speaker_is_not_offered_as_a_name(visitor: Visitor, site: Site) -> None:
     await opened(site, visitor, "Q")
-    assert await visitor.page.locator("[data-shape=bom]").count() == 1
-    assert await visitor.page.locator("[data-shape=speakers]").count() == 0
+    await visitor.count("[data-shape=bom]", 1)
+    await visitor.count("[data-shape=speakers]", 0)

@@ -86,7 +86,7 @@ async def test_the_player_comes_with_the_copy(visitor: Visitor, real: Site, tmp_
     await visitor.go(f"/t/{job.id}")
     await real.until(job.id, "completed")
     await visitor.page.wait_for_selector("[data-play]")
-    assert await visitor.page.locator("[data-no-media]").count() == 0
+    await visitor.count("[data-no-media]", 0)
 
 
 async def test_without_a_copy_the_page_says_which_of_the_two_causes_it_is(

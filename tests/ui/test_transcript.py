@@ -65,7 +65,7 @@ async def test_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what_sou
     visitor.page.on("response", lambda answer: answers.append(answer.status) if answer.url.endswith("/media") else None)
     await opened(site, visitor, "hour.wav", hour)
     page = visitor.page
-    assert await page.locator(".line").count() == 5_000
+    await visitor.count(".line", 5_000)
     await page.get_by_label("Play from 50:00").first.click()
     await visitor.reads("!document.querySelector('video').paused", True)
     assert 3_000 <= await page.evaluate(PLACE) < 3_010
@@ -73,8 +73,8 @@ async def test_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what_sou
     await page.wait_for_selector(".line.now")
     await visitor.reads(f"{MARKED.format('word')} !== ''", True)
     now = await page.inner_text(".line.now p")
-    assert await page.evaluate(MARKED.format("word")) == now  # the scripted actor says each sentence as one word
-    assert await page.evaluate("location.hash") == "#t=3000"
+    await visitor.reads(MARKED.format("word"), now)  # the scripted actor says each sentence as one word
+    await visitor.reads("location.hash", "#t=3000")
 
 
 async def test_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_leads_back(
@@ -103,10 +103,10 @@ async def test_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_leads_
         await page.wait_for_selector(".pill")
         await visitor.reads(seen, False)
         await visitor.reads(STILL, True)
-        assert await page.evaluate(seen) is False  # nothing carried the reader back
+        await visitor.reads(seen, False)  # nothing carried the reader back
         await page.click(".pill")
         await visitor.reads(seen, True)
-        assert await page.locator(".pill").count() == 0
+        await visitor.count(".pill", 0)
 
 
 async def test_a_link_to_a_place_and_a_double_click_play_from_there(visitor: Visitor, site: Site) -> None:
@@ -149,8 +149,8 @@ async def test_keys_steer_the_recording_and_do_nothing_once_they_are_off(visitor
     for key in ("k", "l", "?", "e", "Space"):
         await page.keyboard.press(key)
     await page.wait_for_timeout(300)
-    assert await page.evaluate(f"[{PLACE}, document.querySelector('video').paused]") == [0, True]
-    assert await page.locator("dialog[open]").count() == 0
+    await visitor.reads(f"[{PLACE}, document.querySelector('video').paused]", [0, True])
+    await visitor.count("dialog[open]", 0)
 
 
 async def test_a_line_is_looped_until_it_is_let_go(visitor: Visitor, site: Site) -> None:
@@ -170,7 +170,7 @@ async def test_a_phrase_is_found_marked_and_visited(visitor: Visitor, site: Site
     page = visitor.page
     await page.fill("input[type=search]", "CHUNK 2")
     await page.get_by_text("1 of 11").wait_for()
-    assert await page.evaluate("CSS.highlights.get('hit').size") == 11
+    await visitor.reads("CSS.highlights.get('hit').size", 11)
     await page.keyboard.press("Enter")
     await page.get_by_text("2 of 11").wait_for()
     await visitor.reads(MARKED.format("chosen"), "chunk 2")
@@ -235,7 +235,7 @@ async def test_a_film_plays_beside_its_text_with_captions(visitor: Visitor, site
     await page.evaluate("document.exitFullscreen()")
     await visitor.go(f"/t/{job}")
     await page.wait_for_selector("video:visible")
-    assert await page.evaluate("document.querySelector('video').textTracks.length") == 0
+    await visitor.reads("document.querySelector('video').textTracks.length", 0)
 
 
 async def test_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, site: Site) -> None:
@@ -250,7 +250,7 @@ async def test_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: 
         painted = """document.querySelector('.wave canvas').getContext('2d')
           .getImageData(0, 0, 100, document.querySelector('.wave canvas').height).data.some((v) => v)"""
         await visitor.reads(painted, True)
-        assert await page.evaluate("window.decoded") is None
+        await visitor.reads("window.decoded", None)
         await page.focus(".wave input")
         await page.keyboard.press("End")
         await visitor.reads(f"{PLACE} > 19", True)
@@ -268,7 +268,7 @@ async def test_exports_look_as_is_chosen_and_the_choice_is_remembered(visitor: V
     await page.click("[data-export]")
     await page.locator("[data-preview]", has_text="This is chunk 0.").wait_for()
     assert len(re.findall("-->", await page.inner_text("[data-preview]"))) == 3
-    assert await page.locator("[data-shape=word_times], [data-shape=times]").count() == 0  # options of other formats
+    await visitor.count("[data-shape=word_times], [data-shape=times]", 0)  # options of other formats
     await page.fill("[data-shape=columns]", "10")
     await page.locator("[data-preview]", has_text="chunk 0.\n").wait_for()
     await page.check("[data-shape=bom]")
@@ -281,7 +281,7 @@ async def test_exports_look_as_is_chosen_and_the_choice_is_remembered(visitor: V
     await page.click("[data-export]")
     await page.check("#export input[value=md]")
     await visitor.sees(lambda: page.locator("[data-shape=times]").count(), 1)
-    assert await page.locator("[data-shape=columns]").count() == 0
+    await visitor.count("[data-shape=columns]", 0)
     async with page.expect_download():
         await page.click("[data-download]")
     await page.reload()
@@ -331,7 +331,7 @@ async def test_every_seek_shows_its_line_also_while_nothing_plays(visitor: Visit
     await page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
     await visitor.reads(f"{PLACE} > 3100", True)
     await page.wait_for_timeout(300)
-    assert await page.evaluate("scrollY") == 0
+    await visitor.reads("scrollY", 0)
 
 
 async def test_a_search_in_ten_hours_of_text_keeps_up_with_typing(visitor: Visitor, site: Site) -> None:
@@ -364,7 +364,7 @@ async def test_a_click_on_a_word_goes_there_and_plays_only_what_was_playing(visi
     page = visitor.page
     await page.get_by_text("This is chunk 3.").click()
     await visitor.reads(f"Math.round({PLACE})", 33)
-    assert await page.evaluate("document.querySelector('video').paused") is True
+    await visitor.reads("document.querySelector('video').paused", True)
     line = page.get_by_text("This is chunk 1.")
     box = await line.bounding_box()
     await page.mouse.move(box["x"] + 3, box["y"] + box["height"] / 2)
@@ -402,7 +402,7 @@ async def test_play_is_reached_before_the_text_and_the_text_is_one_stop(visitor:
     for key, wanted in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1), ("End", 4)):
         await page.keyboard.press(key)
         await visitor.sees(lambda: page.evaluate(at), wanted)
-    assert await page.evaluate(PLACE) == 0  # only the focus went
+    await visitor.reads(PLACE, 0)  # only the focus went
     await page.keyboard.press("Enter")
     await visitor.sees(
         lambda: page.evaluate("document.activeElement.isContentEditable")
@@ -418,7 +418,7 @@ async def test_a_failed_recording_says_one_thing_and_has_its_actions(visitor: Vi
     page = visitor.page
     await page.get_by_text("not a recording").wait_for()
     assert "No text yet" not in await visitor.words()
-    assert await page.locator("[data-another]").count() == 1
+    await visitor.count("[data-another]", 1)
     await page.click(".more[data-menu]")
     await visitor.sees(lambda: page.locator("[data-report]").is_visible())
     await page.click("[data-verb=rename]")
@@ -437,13 +437,13 @@ async def test_the_bar_stays_and_the_first_ctrl_f_looks_in_the_whole_text(
     page = visitor.page
     await page.evaluate("scrollTo(0, 50_000)")
     await visitor.reads("document.querySelector('.reading-bar').getBoundingClientRect().top", 0)
-    assert await page.locator(".reading-bar [data-export]").is_visible()
+    await visitor.sees(lambda: page.locator(".reading-bar [data-export]").is_visible(), True)
     await page.evaluate(
         "addEventListener('keydown', (event) => setTimeout(() => { window.taken = event.defaultPrevented }))"
     )
     await page.keyboard.press("Control+f")
     await visitor.reads("window.taken", True)
-    assert await page.evaluate("document.activeElement.type") == "search"
+    await visitor.reads("document.activeElement.type", "search")
     await page.keyboard.press("Control+f")
     await visitor.reads("window.taken", False)
 
@@ -593,7 +593,7 @@ async def test_chinese_is_in_the_readers_script_or_as_recognized_and_has_no_spac
 async def test_all_languages_of_a_text_are_told_as_they_come(visitor: Visitor, site: Site) -> None:
     job = await opened(site, visitor, "two.wav", sound(20, chunks=2, seconds=5.0))
     page = visitor.page
-    assert await page.inner_text("[data-languages]") == "English"
+    await visitor.sees(lambda: page.inner_text("[data-languages]"), "English")
     async with site.service.parts.store._db.transaction():
         await site.service.parts.store._db.run("UPDATE segment SET language = 'zh' WHERE job_id = ? AND chunk = 1", job)
     await page.reload()

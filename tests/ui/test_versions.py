@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testkit.browser import LANGUAGES, Site, Visitor, visiting
-from tests.ui.editing import LINES, opened, stored, transcript
+from tests.ui.editing import LINES, TEXTS, opened, stored, transcript
 from whisper_service.core.domain import Job
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -42,7 +42,7 @@ async def test_corrections_of_one_version_are_used_in_another_and_taken_back_at_
     """Criterion 58."""
     page = visitor.page
     job_id = await opened(site, visitor)
-    assert await page.locator("[data-version-tabs]").count() == 0
+    await visitor.count("[data-version-tabs]", 0)
     corrected = [
         "The quick brown fox jumps over the crazy frog.",
         "Please call Estella and ask her.",
@@ -60,19 +60,25 @@ async def test_corrections_of_one_version_are_used_in_another_and_taken_back_at_
 
     tabs = page.locator("[data-version-tabs] a")
     await tabs.nth(1).wait_for()
-    said = [" ".join(text.split()) for text in await tabs.all_inner_texts()]
-    assert [text.split(" · ")[0] for text in said] == ["Version 1", "Version 2"]
-    assert [text.split(" · ")[1:] for text in said] == [["model", "en"], ["base", "de"]]
-    assert await page.locator("[data-version-tabs] [aria-current=page]").get_attribute("data-version") == "2"
+
+    async def said() -> list[str]:
+        return [" ".join(text.split()) for text in await tabs.all_inner_texts()]
+
+    await visitor.sees(said, ["Version 1 · model · en", "Version 2 · base · de"])
+    await visitor.sees(
+        lambda: page.locator("[data-version-tabs] [aria-current=page]").get_attribute("data-version"), "2"
+    )
     await tabs.first.focus()
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"**/t/{job_id}")
-    await visitor.reads("[...document.querySelectorAll('.text [data-line] > p')].map((p) => p.textContent)", corrected)
+    await visitor.reads(TEXTS, corrected)
     await page.locator("[data-carry-over]").click()
-    found = await page.locator("[data-carry-found]").inner_text()
-    assert found.strip() == "No correction of version 2 can be used here."
+    await visitor.sees(
+        lambda: page.locator("[data-carry-found]").inner_text(), has="No correction of version 2 can be used here."
+    )
     await page.locator("[data-version='2']").click()
     await page.wait_for_url(f"**/t/{other.id}")
+    await visitor.reads(TEXTS, list(LINES))
 
     mine = [LINES[0], LINES[1], "One two three four fifty."]
     await write(visitor, 2, mine[2])
@@ -80,9 +86,9 @@ async def test_corrections_of_one_version_are_used_in_another_and_taken_back_at_
     await page.locator("[data-carry-over]").click()
     fitting = page.locator("[data-fitting]")
     await fitting.first.wait_for()
-    assert await fitting.locator("del").all_inner_texts() == ["lazy dog.", "Stella"]
-    assert await fitting.locator("ins").all_inner_texts() == ["crazy frog.", "Estella"]
-    assert await fitting.locator("input:checked").count() == 2
+    await visitor.sees(lambda: fitting.locator("del").all_inner_texts(), ["lazy dog.", "Stella"])
+    await visitor.sees(lambda: fitting.locator("ins").all_inner_texts(), ["crazy frog.", "Estella"])
+    await visitor.sees(lambda: fitting.locator("input:checked").count(), 2)
     await page.locator("[data-carry-missing] summary").click()
     await visitor.sees(lambda: page.locator("[data-missing] ins").all_inner_texts(), ["six."])
     await page.locator("[data-carry-use]").click()
@@ -110,13 +116,13 @@ async def test_versions_that_the_list_does_not_reach_are_found(visitor: Visitor,
     await page.route("**/api/state?*", short)
     await visitor.go()
     await visitor.shows("newer.wav", "completed")
-    assert await page.locator("[data-job]").count() == 1
+    await visitor.count("[data-job]", 1)
     for open_id in (job_id, other.id):
         await visitor.go(f"/t/{open_id}")
         await visitor.reads(
             "[...document.querySelectorAll('[data-version]')].map((a) => a.dataset.version)", ["1", "2"]
         )
-        assert await page.locator("[data-version-tabs] [aria-current=page]").count() == 1
+        await visitor.count("[data-version-tabs] [aria-current=page]", 1)
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
@@ -134,11 +140,11 @@ async def test_versions_are_compared_word_by_word_and_those_not_ticked_are_left(
         await page.locator("[data-compare]").click()
         differences = page.locator("[data-difference]")
         await differences.first.wait_for()
-        assert await differences.locator("del").all_inner_texts() == ["Stella", "her."]
-        assert await differences.locator("ins").all_inner_texts() == ["Estella", "him."]
+        await visitor.sees(lambda: differences.locator("del").all_inner_texts(), ["Stella", "her."])
+        await visitor.sees(lambda: differences.locator("ins").all_inner_texts(), ["Estella", "him."])
         await page.keyboard.press("Escape")
         await page.locator("[data-versions-panel]").wait_for(state="detached")
-        assert await page.evaluate("document.activeElement.matches('[data-compare]')")
+        await visitor.reads("document.activeElement.matches('[data-compare]')", True)
         await page.locator("[data-carry-over]").click()
         await page.locator("[data-fitting] input").first.click()
         await page.locator("[data-carry-use]").click()
