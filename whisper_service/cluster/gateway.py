@@ -260,7 +260,8 @@ def _join(join: Join, emit: Emit) -> None:
         else:
             problem = _unreachable(join, " ".join(text.split())[:500])
         _fail(emit, problem)
-    timer.cancel()
+    finally:
+        timer.cancel()
 
 
 def _nodes() -> tuple[ClusterNode, ...]:
