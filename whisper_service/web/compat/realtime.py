@@ -148,8 +148,9 @@ class RealtimeSocket:
         call = settings.call(self._service.config.speech.preset)
         if settings.transcription.model != self._settings.transcription.model:
             await self._check_model(call.options.model)
-        fixed = (settings.format, settings.transcription) != (self._settings.format, self._settings.transcription)
-        if self._sound.begun and fixed:
+        is_new = settings.transcription != self._settings.transcription and self._sound.begun
+        is_new = is_new and await self._sound.tells_otherwise(settings)  # a client that is back names its model again
+        if self._sound.begun and (is_new or settings.format != self._settings.format):
             message = "Sound has come already: its format, model, language and prompt stay as they are."
             hint = "Change them before the first sound, or begin another session."
             raise InvalidRequest(message, hint=hint, field="session")

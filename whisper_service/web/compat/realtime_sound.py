@@ -13,7 +13,7 @@ import anyio
 from msgspec.structs import replace
 
 from whisper_service.app.service import Service
-from whisper_service.core.domain import LiveEnd
+from whisper_service.core.domain import LiveEnd, Options
 from whisper_service.core.errors import InvalidRequest, LiveEnded, NotFound
 from whisper_service.core.identifiers import identifier
 from whisper_service.core.sound_format import form_of
@@ -32,6 +32,7 @@ class RealtimeSound:
         self.stored = 0  # bytes of sound on stable storage
         self.news = anyio.Event()  # there is sound to store
         self._service = service
+        self._told = Options()  # what the model of the job is told
         self._held = bytearray()  # sound behind the stored
         self._turn = anyio.Lock()
         self._bytes_per_s = 1
@@ -66,17 +67,21 @@ class RealtimeSound:
             raise LiveEnded(hint="Begin a new one.", ended=status.ended.value, offset=status.offset)
         said = Transcription(model=job.options.model, language=job.options.language, prompt=job.options.prompt)
         settings = replace(settings, format=form, transcription=said)
-        self.id, self.begun, self.stored = session_id, True, status.offset
+        self.id, self.begun, self.stored, self._told = session_id, True, status.offset, job.options
         self._set_speed(settings)
         return settings
 
     async def begin(self, settings: RealtimeSettings) -> None:
         """Make the job. Raises what `JobService.begin_live` raises, and `ModelUnavailable`."""
-        options = settings.call(self._service.config.speech.preset).options
-        named = replace(options, model=await self._service.models.resolve(options.model))
-        await self._service.jobs.begin_live(settings.live(), "", named, job_id=self.id)
+        wanted = await self._wanted(settings)
+        self._told = (await self._service.jobs.begin_live(settings.live(), "", wanted, job_id=self.id)).options
         self.begun = True
         self._set_speed(settings)
+
+    async def tells_otherwise(self, settings: RealtimeSettings) -> bool:
+        """Return whether the job would be told something else. Raises `ModelUnavailable`."""
+        asked, told = await self._wanted(settings), self._told
+        return (asked.model, asked.language, asked.prompt) != (told.model, told.language, told.prompt)
 
     def take(self, sound: bytes) -> bool:
         """Take the next bytes. True: so many wait that they have to be stored before more come."""
@@ -98,6 +103,10 @@ class RealtimeSound:
             del self._held[: stored - self.stored]
             self.stored = stored
         return True
+
+    async def _wanted(self, settings: RealtimeSettings) -> Options:
+        options = settings.call(self._service.config.speech.preset).options
+        return replace(options, model=await self._service.models.resolve(options.model))
 
     def _set_speed(self, settings: RealtimeSettings) -> None:
         self._bytes_per_s = settings.format.hz * form_of(settings.live()).frame_bytes

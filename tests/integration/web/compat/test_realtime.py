@@ -267,6 +267,7 @@ async def test_a_restart_in_a_turn_loses_nothing(tmp_path: Path) -> None:
     """OpenAI's client reconnects by itself after 1012, and the session says where to go on."""
     at, port = len(SPEECH) * 2 // 5 // 2 * 2, free_port()
     sections: dict[str, Any] = {"server": {"port": port}}
+    wanted = update(transcription={"model": "gpt-4o-transcribe", "language": "en", "prompt": "Names"})
     talk, session, socket = Conversation(lambda _: None), "", None
     async with anyio.create_task_group() as tasks:
         async with running(tmp_path, **sections) as web:
@@ -289,7 +290,7 @@ async def test_a_restart_in_a_turn_loses_nothing(tmp_path: Path) -> None:
             socket = await tasks.start(read)
             talk.send = socket.send
             session = (await talk.until("session.created"))[0]["session"]["id"]
-            await talk.send(update())
+            await talk.send(wanted)
             await talk.say(SPEECH[:at], 9_001)  # also in the middle of a sample
             with anyio.fail_after(30):
                 while not any(event["audio_ms"] > 1_000 for event in talk.of("input_audio_buffer.persisted")):
@@ -300,9 +301,12 @@ async def test_a_restart_in_a_turn_loses_nothing(tmp_path: Path) -> None:
             received = created["received_bytes"]
             assert created["received_ms"] == received / 48
             assert 48_000 < received <= at
-            await talk.send(update())
+            await talk.send(wanted)
             await talk.say(SPEECH[received:])
             await talk.until(COMPLETED)
+            assert len(talk.of("session.updated")) == 2, "the client names its model again"
+            await talk.send(update(transcription={"language": "de"}))
+            await talk.until("error")
             await socket.close()
             job = await ended(web.service, session)
             assert stored(web, job.id) == SoundFormat(24_000).header(len(SPEECH)) + SPEECH
