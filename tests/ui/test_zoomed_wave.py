@@ -92,10 +92,11 @@ async def test_an_edge_is_dragged_moved_by_keys_and_typed(visitor: Visitor, site
     end = page.locator(EDGE.format("end"))
     await drag(visitor, "end", 23.0)  # over the next line
     await stored(site, job_id, 1, (16.0, 21.0))
-    assert await end.get_attribute("aria-valuetext") == "ends at 21 seconds"
-    assert await end.get_attribute("aria-label") == "Line 2, end"
-    assert [await end.get_attribute(f"aria-value{name}") for name in ("min", "max")] == ["16.1", "21"]
-    assert await page.evaluate("document.activeElement.dataset.edge") == "end"
+    await visitor.sees(lambda: end.get_attribute("aria-valuetext"), "ends at 21 seconds")
+    await visitor.sees(lambda: end.get_attribute("aria-label"), "Line 2, end")
+    await visitor.sees(lambda: end.get_attribute("aria-valuemin"), "16.1")
+    await visitor.sees(lambda: end.get_attribute("aria-valuemax"), "21")
+    await visitor.reads("document.activeElement.dataset.edge", "end")
     for key in ("ArrowLeft", "Shift+ArrowLeft", "ArrowLeft", "Shift+ArrowLeft", "ArrowUp", "End", "ArrowLeft"):
         await page.keyboard.press(key)
     await visitor.reads("document.querySelector('.zoomed [data-time=end]').value", "0:20.990")
@@ -114,7 +115,7 @@ async def test_an_edge_is_dragged_moved_by_keys_and_typed(visitor: Visitor, site
     await visitor.reads("document.querySelector('.zoomed [data-time=end]').value", "0:21.000")
     await page.fill(".zoomed [data-time=start]", "soon")
     await page.keyboard.press("Enter")
-    assert await page.inner_text(".zoomed [role=alert]") == "Write a time like 1:23.4."
+    await visitor.sees(lambda: page.inner_text(".zoomed [role=alert]"), "Write a time like 1:23.4.")
     await page.keyboard.press("Escape")
     await page.wait_for_selector(".zoomed [role=alert]", state="detached")
     assert [row for at, row in enumerate(await times(site, job_id)) if at != 1] == [before[0], before[2]]
@@ -168,13 +169,12 @@ async def test_an_edge_of_another_line_is_dragged_at_once_and_a_click_goes_there
     await page.mouse.up()
     await visitor.reads(CHOSEN, LINES[1])
     await stored(site, job_id, 1, (14.0, 20.0))
-    assert await page.evaluate(PLACE) == 0  # a drag goes nowhere
+    await visitor.reads(PLACE, 0)  # a drag goes nowhere
     await page.mouse.click(box["x"] - 4 * scale, box["y"] + 50)
     await visitor.reads(f"Math.abs({PLACE} - 12) < 0.1", True)
     await page.locator(".zoomed .stretch", has_text=LINES[2]).dblclick(position={"x": 20, "y": 40})
     await visitor.reads(f"{PLACE} > 21.3", True)
-    await visitor.reads("document.querySelector('video').paused", True)  # at the end of the line
-    assert 25 <= await page.evaluate(PLACE) < 26
+    await visitor.reads(f"{PLACE} >= 25 && {PLACE} < 26 && document.querySelector('video').paused", True)  # at its end
     await page.focus(EDGE.format("start"))
     await page.keyboard.press("Enter")
     await visitor.reads(f"{PLACE} > 21.3 && {PLACE} < 25 && !document.querySelector('video').paused", True)
@@ -207,14 +207,14 @@ async def test_a_line_is_moved_as_a_whole_between_its_neighbours_and_takes_its_w
     await page.keyboard.press("Escape")
     await visitor.reads(VALUE.format("start"), 16)
     await page.mouse.up()
-    assert await page.evaluate(PLACE) == 0  # a drag goes nowhere
+    await visitor.reads(PLACE, 0)  # a drag goes nowhere
     await move(visitor, LINES[1], -30.0)
     await stored(site, job_id, 1, (6.0, 10.0))  # to the line before
     now = (await transcript(site, job_id))[1]["words"]
     assert [(word["start"] + 10, word["end"] + 10) for word in now] == [(word["start"], word["end"]) for word in words]
     await move(visitor, LINES[1], 20.0)
     await stored(site, job_id, 1, (17.0, 21.0))  # to the line behind
-    assert await page.evaluate(TEXTS) == list(LINES)
+    await visitor.reads(TEXTS, list(LINES))
 
     await page.focus(EDGE.format("end"))
     for key in ("Alt+ArrowLeft", "Alt+Shift+ArrowLeft", "Alt+ArrowRight", "Alt+Shift+ArrowLeft"):
@@ -248,8 +248,8 @@ async def test_a_wheel_with_ctrl_comes_closer_where_the_pointer_is(visitor: Visi
         await page.mouse.wheel(0, -20)
     await visitor.reads(f"{SCALE} > {1.5 * scale}", True)
     await page.keyboard.up("Control")
-    assert await page.evaluate(below) == pytest.approx(before, abs=0.1)
-    assert await page.evaluate("visualViewport.scale") == 1
+    await visitor.reads(below, pytest.approx(before, abs=0.1))
+    await visitor.reads("visualViewport.scale", 1)
 
 
 async def test_an_edge_is_set_to_where_it_plays(visitor: Visitor, site: Site) -> None:
@@ -286,7 +286,7 @@ async def test_a_subtitle_stops_at_the_gap_before_the_next_one(visitor: Visitor,
     await page.wait_for_selector("[data-cue]")
     await page.wait_for_selector(".zoomed .stretch.chosen [role=slider]")
     await take(visitor, LINES[1])
-    assert await page.locator(EDGE.format("end")).get_attribute("aria-label") == "Subtitle 2, end"
+    await visitor.sees(lambda: page.locator(EDGE.format("end")).get_attribute("aria-label"), "Subtitle 2, end")
     await drag(visitor, "end", 23.0)
     await stored(site, job_id, 1, (16.0, 20.917))
     assert (await transcript(site, job_id))[1]["held"]
@@ -295,7 +295,7 @@ async def test_a_subtitle_stops_at_the_gap_before_the_next_one(visitor: Visitor,
     await page.keyboard.press("Shift+ArrowLeft")
     await visitor.reads(VALUE.format("end"), 20.817)
     await stored(site, job_id, 1, (16.0, 20.817))
-    assert await page.evaluate("document.activeElement.dataset.edge") == "end"
+    await visitor.reads("document.activeElement.dataset.edge", "end")
     await page.fill(".zoomed [data-time=end]", "1:23.4")
     await page.keyboard.press("Enter")
     await stored(site, job_id, 1, (16.0, 20.917))
@@ -312,7 +312,7 @@ async def test_the_strip_shows_the_line_of_the_text_and_is_remembered(visitor: V
     await page.focus(".zoomed .view")
     await page.keyboard.press("+")
     await visitor.reads(SPAN, "10 s")
-    assert await page.locator("[data-zoom=in]").is_disabled()
+    await visitor.sees(lambda: page.locator("[data-zoom=in]").is_disabled(), True)
     await page.keyboard.press("-")
     await visitor.reads(SPAN, "15 s")
     await page.focus(EDGE.format("start"))
@@ -345,8 +345,9 @@ async def test_ten_minutes_are_scrolled_through_with_three_canvases(visitor: Vis
             else "true",
             True,
         )
-        assert await page.locator(".zoomed canvas").count() == 3
-        assert 2 <= await page.locator(".zoomed .stretch").count() <= 9
+        await visitor.count(".zoomed canvas", 3)
+        count = "document.querySelectorAll('.zoomed .stretch').length"
+        await visitor.reads(f"{count} >= 2 && {count} <= 9", True)
     await page.click("[data-zoom-follow]")
     await visitor.reads("document.querySelector('.zoomed .view').scrollLeft", 0)
 
@@ -363,8 +364,8 @@ async def test_on_a_phone_edges_are_as_wide_as_a_finger_and_nothing_is_wider_tha
             box = await page.locator(EDGE.format(edge)).bounding_box()
             assert box["width"] >= 44
             assert box["height"] >= 44
-        assert await page.locator(EDGE.format("end")).get_attribute("aria-label") == "第 1 行的终点"
-        assert await page.locator(EDGE.format("end")).get_attribute("aria-valuetext") == "止于 6 秒"
+        await visitor.sees(lambda: page.locator(EDGE.format("end")).get_attribute("aria-label"), "第 1 行的终点")
+        await visitor.sees(lambda: page.locator(EDGE.format("end")).get_attribute("aria-valuetext"), "止于 6 秒")
         await page.set_viewport_size({"width": 320, "height": 640})
         await visitor.reads("document.documentElement.scrollWidth", 320)
         touch = await page.context.new_cdp_session(page)
@@ -377,7 +378,7 @@ async def test_on_a_phone_edges_are_as_wide_as_a_finger_and_nothing_is_wider_tha
         with anyio.fail_after(10):
             while (await times(site, job_id))[0][1] < 8.5:  # noqa: ASYNC110  nobody tells
                 await anyio.sleep(0.05)
-        assert await page.evaluate(TEXTS) == list(LINES)
+        await visitor.reads(TEXTS, list(LINES))
 
 
 async def test_two_fingers_zoom_and_a_finger_moves_a_line_by_its_label(browser: Any, site: Site) -> None:
@@ -402,7 +403,7 @@ async def test_two_fingers_zoom_and_a_finger_moves_a_line_by_its_label(browser: 
         await visitor.reads(f"Math.abs({below} - {before}) < 0.2", True)
         await fingers((100, 300), (150, 250), (160, 240), y=y)
         await visitor.reads(f"Math.abs({SCALE} / {scale} - 0.8) < 0.05", True)
-        assert await page.evaluate("visualViewport.scale") == 1  # not the page
+        await visitor.reads("visualViewport.scale", 1)  # not the page
         assert await times(site, job_id) == list(CUTS)
 
         label = await page.locator(".zoomed .stretch.chosen .label").bounding_box()
