@@ -8,6 +8,7 @@ FOLDER is docs/images at first. Needs the extra [test] and the built page.
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,11 +24,15 @@ from testkit.repository import STATIC
 from whisper_service.core.domain import Options
 
 SIZE: Final = {"width": 1120, "height": 640}
+SMALL: Final = {"width": 1040, "height": 600}
 LINE_S: Final = 5.0
 
 
 class Talk(NamedTuple):
-    """What is said in the pictures of a language. `wrong` becomes `right` by hand, in the line `at`."""
+    """What is said in the pictures of a language.
+
+    `wrong` becomes `right` by hand, in the line `at`. Another one replaces `find` by `other`.
+    """
 
     code: str
     locale: str
@@ -40,6 +45,7 @@ class Talk(NamedTuple):
     right: str
     find: str
     replace: str
+    other: str
 
 
 TALKS: Final = (
@@ -63,6 +69,7 @@ TALKS: Final = (
         "ferry",
         "bridge",
         "footbridge",
+        "ferry",
     ),
     Talk(
         "zh",
@@ -84,6 +91,7 @@ TALKS: Final = (
         "渡船",
         "桥",
         "人行桥",
+        "渡口",
     ),
 )
 
@@ -154,11 +162,72 @@ async def subtitles(visitor: Visitor, _talk: Talk) -> None:
     await page.locator("[data-cue]").nth(2).wait_for()
 
 
+async def timing(visitor: Visitor, _talk: Talk) -> None:
+    """A subtitle in the waveform, with its edges."""
+    page = visitor.page
+    await page.set_viewport_size(SMALL)
+    await page.locator("[data-zoomed]").first.click()
+    await page.locator(".zoomed .stretch .label").nth(2).click()
+    await page.wait_for_selector(".zoomed .stretch.chosen [role=slider]")
+    await page.evaluate("document.activeElement?.blur()")
+
+
+async def history(visitor: Visitor, _talk: Talk) -> None:
+    """Who changed what."""
+    page = visitor.page
+    await page.locator("[data-zoomed]").first.click()
+    await page.click("[data-view]")
+    await page.check("[data-show=lines]")
+    await page.keyboard.press("Escape")
+    await page.click("[data-panel-tab=history]")
+    await page.locator(".history-day").first.wait_for()
+    await page.evaluate("document.activeElement?.blur()")
+
+
+async def conflict(visitor: Visitor, talk: Talk) -> None:
+    """Two people wrote the same words of a line: one of them while the network was away."""
+    page = visitor.page
+    visitor.expected = re.compile("/api/")  # the network is away for a moment
+    job_id, line = page.url.rpartition("/")[2].partition("#")[0], 1
+    await page.click("[data-panel-tab=speakers]")
+    await page.context.set_offline(True)
+    await page.locator(".text [data-line] > p").nth(line).click()
+    await page.keyboard.press("Control+a")
+    await page.keyboard.insert_text(talk.lines[line].replace(talk.find, talk.replace))
+    await page.keyboard.press("Escape")
+    async with httpx.AsyncClient(base_url=visitor.url) as client:
+        lines = (await client.get(f"/api/jobs/{job_id}/transcript")).raise_for_status().json()["segments"]
+        text = talk.lines[line].replace(talk.find, talk.other)
+        said = {"op": "text", "id": lines[line]["id"], "v": lines[line]["version"], "text": text}
+        body = {"batch": "theirs", "author": talk.people[1], "operations": [said]}
+        (await client.post(f"/api/jobs/{job_id}/edits", json=body)).raise_for_status()
+    await page.context.set_offline(False)
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await page.wait_for_selector("[data-conflict]")
+    await page.wait_for_selector(".chip[data-link=live]")
+    await page.evaluate("document.activeElement?.blur()")
+
+
+async def captions(visitor: Visitor, _talk: Talk) -> None:
+    """The text on a beamer."""
+    page = visitor.page
+    job_id = page.url.rpartition("/")[2].partition("#")[0]
+    await page.click("[data-keep=mine]")
+    await visitor.count("[data-conflict]", 0)
+    await page.set_viewport_size({"width": 1120, "height": 360})
+    await page.goto(f"{visitor.url}/captions/{job_id}?ground=000000&size=52")
+    await page.locator(".captions [data-final]").first.wait_for()
+
+
 PICTURES: Final[dict[str, Callable[[Visitor, Talk], Awaitable[None]]]] = {
     "editing": editing,
     "replacing": replacing,
     "zoomed": zoomed,
     "subtitles": subtitles,
+    "timing": timing,
+    "history": history,
+    "conflict": conflict,
+    "captions": captions,
 }
 
 

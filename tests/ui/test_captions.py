@@ -99,7 +99,7 @@ async def test_it_goes_on_by_itself_when_the_service_was_away(browser: Any, tmp_
 async def picture(visitor: Visitor) -> Any:
     """Return what is seen, as rows of pixels: red, green, blue, and how much covers what is below."""
     data = await visitor.page.screenshot(omit_background=True)
-    with av.open(io.BytesIO(data)) as file:
+    with av.open(io.BytesIO(data), "r") as file:
         [frame] = file.decode(video=0)
         return frame.to_ndarray(format="rgba")
 
@@ -116,6 +116,8 @@ async def test_the_ground_is_transparent_and_the_letters_are_as_the_address_says
     assert (seen[:20, :20, 3] == 0).all()
     assert (seen[..., :3][seen[..., 3] == 255].max(axis=1) > 250).any()  # white letters
     assert await page.locator("header, nav, button, a, input").count() == 0
+    borders = "(all) => all.filter((one) => parseFloat(getComputedStyle(one).borderLeftWidth)).length"
+    assert await page.locator("main, main *").evaluate_all(borders) == 0  # no style of the other pages
     size = "parseFloat(getComputedStyle(document.querySelector('main')).fontSize)"
     assert await page.evaluate(size) == pytest.approx(28)  # 7 % of the height
     whole = f"document.querySelector('.roll').clientHeight / (1.3 * {size})"
