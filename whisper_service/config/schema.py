@@ -280,7 +280,9 @@ class ClusterSettings(Section, frozen=True):
     max_seats: Annotated[Count, setting("speech actors on its machines at most; 0: as many as fit")] = 0
     cpus: Annotated[float, setting("cores that a speech actor there takes: a whole number, or less than 1", ge=0)] = 4.0
     gpus: Annotated[float, setting("GPUs that it takes: a whole number, a part of one, or 0", ge=0)] = 1.0
-    lost_after_s: Annotated[Seconds, setting("without a word, until a machine counts as gone")] = 15.0
+    lost_after_s: Annotated[  # the gateway tells of the machines every 2 to 4 s
+        float, setting("without a word, until a machine counts as gone; at least 10", ge=10)
+    ] = 15.0
 
     def __post_init__(self) -> None:
         """Check what one setting alone cannot tell. Raises `ValueError`."""

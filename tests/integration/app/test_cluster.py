@@ -183,7 +183,7 @@ async def test_this_machine_works_beside_the_cluster_and_goes_on_without_it(
 
 
 async def test_a_gateway_that_says_nothing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with clustered(tmp_path, monkeypatch, box("box-1"), device="cpu", lost_after_s=4.0) as cluster:
+    async with clustered(tmp_path, monkeypatch, box("box-1"), device="cpu", lost_after_s=10.0) as cluster:
         await cluster.until(lambda seats: len(seats) == 2 and all(seat.model for seat in seats.values()))
         job = await cluster.send_with_one_that_hangs(delay=0.05)
         gateway = cluster.service.parts.context.gateway
