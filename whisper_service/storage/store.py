@@ -103,7 +103,7 @@ class Store(JobQueries):
     async def add(self, job: Job, hints: Mapping[str, str] | None = None, key: SessionKey | None = None) -> Written:
         """Add a new pending job. It goes to the end of the queue unless its rank is negative, which means urgent.
 
-        `hints`: what the model is told of the vocabulary, by language.
+        `hints`: what the model is told of the vocabulary, by language. `key`: that of the request for a live session.
         """
         if job.status is not Status.PENDING:
             raise ValueError(f"a new job is pending, not {job.status.value}")
