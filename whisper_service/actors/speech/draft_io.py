@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNALIGNABLE: Final = Problem(
-    "draft_unalignable", "The model cannot tell when words are said.", "The text follows when its chunk is complete."
+    "unalignable", "The model cannot tell when words are said.", "The text follows when its chunk is complete."
 )
 
 

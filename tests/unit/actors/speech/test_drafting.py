@@ -202,7 +202,7 @@ def test_a_cancelled_session_is_not_heard(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "code"),
     [
-        (UnalignableText(), FaultKind.UNKNOWN, "draft_unalignable"),
+        (UnalignableText(), FaultKind.UNKNOWN, "unalignable"),
         (RuntimeError("CUDA failed with error out of memory"), FaultKind.OOM, "oom"),
         (ValueError("odd"), FaultKind.UNKNOWN, "unknown"),
     ],
