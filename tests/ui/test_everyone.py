@@ -26,7 +26,7 @@ TERMS = set(
         r"\S+",
         "ID CTranslate English faster whisper http https config toml CPU GPU CUDA fake int8 int float auto wav"
         " kB MB GB WAV PID yt dlp Kubernetes base model api SRT VTT TXT DOCX Word Markdown MD JSON TSV LRC ASS"
-        " Shift Delete Enter Alt Ctrl Tab Esc Space Home End PageUp PageDown Backspace Minus F2 F3 F4 F5",
+        " Shift Delete Enter Alt Ctrl Tab Esc Space Home End PageUp PageDown Backspace Minus F2 F3 F4 F5 OBS",
     )
 )
 """Latin words that belong on a Chinese page: names of things, units and formats."""
