@@ -55,14 +55,14 @@ async def timed(act: Callable[[], Awaitable[object]], times: list[float]) -> Non
 
 
 def operation(draw: random.Random, lines: list[Line], kind: str, number: int) -> Operation:
-    """Return an operation on a random line that nobody has changed."""
+    """Return an operation on a random line."""
     at = draw.randrange(len(lines) - 1)
     line, following = lines[at], lines[at + 1]
     match kind:
         case "text":
             return ChangeText(id=line.id, v=line.version, text=TEXT.replace("budget", "brand new plan"))
         case "split":
-            return SplitLine(id=line.id, v=line.version, at=15, new=f"new-{number}")
+            return SplitLine(id=line.id, v=line.version, at=len(line.text) // 2, new=f"new-{number}")
         case _:
             return MergeLines(ids=(line.id, following.id), v=(line.version, following.version))
 
