@@ -1,6 +1,5 @@
 // Places in a text: the segment and the word at a time.
 import type { Head } from './edit/speakers.ts'
-import type { NewLine } from './edit/line_editor.ts'
 import type { Gap, Segment, Word } from './types.ts'
 
 /** The ID of a line. An event of a segment does not say it. */
@@ -57,6 +56,14 @@ export interface Row {
   head?: Head // who speaks, where that is said
   double?: boolean // a person wrote the line, and later the model recognised something there
   tight?: boolean // nothing stands between it and the line before, in a paragraph
+}
+
+/** A line that a person writes. It is not stored before it has a text. */
+export interface NewLine {
+  id: string
+  after: string | null
+  start: number
+  end: number
 }
 
 /** Put the row of a new line behind that of another one, or before all. */

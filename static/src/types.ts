@@ -1,6 +1,5 @@
 // The types of the API, made from docs/openapi.json: `npm run types`. This is the only file that names its schemas.
 import type { components } from './api_types.ts'
-import type { Timeline } from './edit/speakers.ts'
 
 type Schemas = components['schemas']
 
@@ -63,3 +62,6 @@ export type Track = Sent<Schemas['AudioTrack']>
 export type Transcript = Sent<Schemas['EditableTranscript']>
 export type Transfer = Sent<Schemas['Transfer']>
 export type Word = Sent<Schemas['Word']>
+
+/** Who speaks from when on, in seconds, ascending. Null: nobody is known from there on. */
+export type Timeline = readonly (readonly [start: number, speaker: string | null])[]

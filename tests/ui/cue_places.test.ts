@@ -1,6 +1,6 @@
 // Where a stretch of a line stands in the rows of a subtitle.
 import { rowStretches } from '../../static/src/edit/cue_places.ts'
-import type { Cue } from '../../static/src/edit/cues.ts'
+import type { Cue } from '../../static/src/edit/cue.ts'
 
 const TEXTS: Record<string, string> = { a: '😀 Nobody had seen  the boat', b: 'for days.', c: '苹果 好' }
 const cue = (

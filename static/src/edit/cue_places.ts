@@ -1,6 +1,6 @@
 // Where a stretch of a line stands in the rows of a subtitle. Pure.
 import { unspaced } from './cue_rows.ts'
-import type { Cue } from './cues.ts'
+import type { Cue } from './cue.ts'
 
 /** A stretch of a row of a subtitle: the place of the row, and UTF-16 units of its text. */
 export type RowStretch = readonly [row: number, from: number, to: number]

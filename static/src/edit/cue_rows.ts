@@ -1,8 +1,7 @@
 // The subtitles of a text as rows of the page, and where a character of one stands in the lines. Pure.
 import type { Segment } from '../types.ts'
-import { lineId, toBlocks } from '../transcript_text.ts'
-import type { Cue } from './cues.ts'
-import type { NewLine } from './line_editor.ts'
+import { lineId, toBlocks, type NewLine } from '../transcript_text.ts'
+import type { Cue } from './cue.ts'
 
 export interface CueRow {
   key: string

@@ -1,7 +1,7 @@
 // What the service knows of subtitles, for edits that it does not have yet: widths, reading speed, problems, and where a
 // text is cut. The service has the same problems (export/captions/problems.py); what it cuts is better, and comes soon.
 import type { CueStyle } from '../types.ts'
-import type { CueProblem } from './cues.ts'
+import type { CueProblem } from './cue.ts'
 
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1b000}-\u{1b2ff}\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u

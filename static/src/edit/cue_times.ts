@@ -3,7 +3,7 @@ import { lineId } from '../transcript_text.ts'
 import type { ClientOperation, Segment } from '../types.ts'
 import { newId } from './changes.ts'
 import { characters } from './cutting.ts'
-import type { Cue } from './cues.ts'
+import type { Cue } from './cue.ts'
 
 export interface Retimed {
   line: string // the ID of the line that the subtitle is then

@@ -4,7 +4,7 @@ import { lineId } from '../transcript_text.ts'
 import type { CueList, CueStyle, Segment } from '../types.ts'
 import { clean } from './apply.ts'
 import { broken, carried, problemsOf, speedOf } from './cue_rules.ts'
-import type { Cue, CuePart } from './cues.ts'
+import type { Cue, CuePart } from './cue.ts'
 import { characters } from './cutting.ts'
 import { joint } from './words.ts'
 

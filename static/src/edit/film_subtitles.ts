@@ -1,7 +1,8 @@
 // The subtitles over a film, as a text track of the player: in full screen and on phones the browser shows it too, in the look
 // that a person chose there. An edit changes it at once, also before it is stored; the recording is not loaded again.
 import { defineComponent, onUnmounted, watch, type PropType } from 'vue'
-import { openCues, type Cue } from './cues.ts'
+import type { Cue } from './cue.ts'
+import { openCues } from './cues.ts'
 import { useReading } from './reading.ts'
 
 const tracks = new WeakMap<HTMLMediaElement, TextTrack>() // a track that was added cannot be taken away

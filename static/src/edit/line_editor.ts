@@ -5,6 +5,7 @@ import { t } from '../i18n/index.ts'
 import { isComposing } from '../keys.ts'
 import { keyAction } from '../key_bindings.ts'
 import { keepInSight } from '../text_places.ts'
+import type { NewLine } from '../transcript_text.ts'
 import { clean, MAX_CHARACTERS } from './apply.ts'
 import { caretIn, caretRect, isInRow, movedCaret, offsetNear, selectedIn, setCaret } from './caret.ts'
 import { newId } from './changes.ts'
@@ -24,14 +25,6 @@ export interface Surroundings {
   nameOf(id: string): string
   /** Give the focus to a line that is not edited. */
   focusLine(id: string): void
-}
-
-/** A line that a person writes. It is not stored before it has a text. */
-export interface NewLine {
-  id: string
-  after: string | null
-  start: number
-  end: number
 }
 
 export type LineEditor = ReturnType<typeof useLineEditor>

@@ -1,11 +1,8 @@
 // Who speaks: which words of a line are whose, and what a speaker is called. Pure. The service has the same rules in
 // `editing/speakers.py`; tests/ui/turns.json holds both to the same results.
-import type { ClientOperation, Segment, Speaker } from '../types.ts'
+import type { ClientOperation, Segment, Speaker, Timeline } from '../types.ts'
 
 export type { Speaker }
-
-/** Who speaks from when on, in seconds, ascending. Null: nobody is known from there on. */
-export type Timeline = readonly (readonly [start: number, speaker: string | null])[]
 
 /** From which word of a line on who speaks. Words before the first turn have no known speaker. */
 export type Turn = readonly [word: number, speaker: string]

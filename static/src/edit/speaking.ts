@@ -3,7 +3,7 @@ import { computed, inject, provide, ref, shallowRef, type ComputedRef, type Inje
 import { t } from '../i18n/index.ts'
 import { state } from '../store.ts'
 import { lineId } from '../transcript_text.ts'
-import type { Problem, Segment } from '../types.ts'
+import type { Problem, Segment, Timeline } from '../types.ts'
 import { newId } from './changes.ts'
 import type { Session } from './session.ts'
 import {
@@ -19,7 +19,6 @@ import {
   type Head,
   type Resolve,
   type Speaker,
-  type Timeline,
   type Turn,
 } from './speakers.ts'
 
