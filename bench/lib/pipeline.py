@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from whisper_service.actors.media.chunker import ChunkPolicy
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.samples import read_samples
-from whisper_service.actors.speech import allocator
+from whisper_service.actors.speech import allocator, instruction_set
 from whisper_service.actors.speech.chunk_io import segments_of
 from whisper_service.actors.speech.engine import Engine
 from whisper_service.actors.speech.recognition import Recognizer
@@ -29,6 +29,7 @@ class Pipeline:
 
     def __init__(self, model: str, policy: ChunkPolicy | None = None) -> None:
         allocator.tune()
+        instruction_set.choose()
         self.engine = Engine(model, "cpu", "int8", slots=1, threads=1)
         self.recognizer = Recognizer(self.engine, SpeechFinder())
         self._policy = policy

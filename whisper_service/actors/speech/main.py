@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from whisper_service.actors.speech import allocator, cuda_libraries
+from whisper_service.actors.speech import allocator, cuda_libraries, instruction_set
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
@@ -34,8 +34,9 @@ NOT_LOADED: Final = Problem(
 def run(inbox: Inbox, emit: Emit) -> None:
     """Run the actor. The entry of the process."""
     allocator.tune()
+    instruction_set.choose()
     cuda_libraries.preload()
-    # Only now: the model stack needs the tuned allocator and the open libraries.
+    # Only now: the model stack needs the tuned allocator, the chosen instructions and the open libraries.
     from whisper_service.actors.speech import loaded_model
 
     emit(Ready(pid=os.getpid(), facts=loaded_model.facts()))
