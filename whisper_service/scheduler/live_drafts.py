@@ -94,6 +94,12 @@ class LiveDrafts:
         self.feed.end(job_id)
         self._crashes.pop(job_id, None)
 
+    def may_be_due(self, job_id: str) -> bool:
+        """Return whether a draft of this session may be made now, or at a time that no plan knows of."""
+        session = self._sessions.get(job_id)
+        waits = job_id in self.feed.read and session is not None and session.wants_pass
+        return waits and (self.given is None or self.given.lost)
+
     def view(self, models: Callable[[str], str | None]) -> DraftsView:
         """Return what the planner sees. `models`: the model of a session, None: it is not to be drafted now."""
         now, settings, seen = self._clock(), self._settings(), []

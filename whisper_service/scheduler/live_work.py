@@ -15,17 +15,22 @@ from whisper_service.supervision.faults import Diagnosis
 from whisper_service.supervision.messages.media import Followed, SessionState
 
 
-async def take_followed(context: Context, report: Followed) -> None:
-    """Record how far a session was taken in, and tell clients of it now and then."""
+async def take_followed(context: Context, report: Followed) -> bool:
+    """Record how far a session was taken in, and tell clients of it now and then.
+
+    Return whether there may be something to do then: a report comes for every piece of sound, and few need a plan.
+    """
     context.live.on_followed(report)
     run = context.ledger.runs.get(report.job_id)
     if run is None or run.job.live is None or not context.live.follows(report.job_id):
-        return
+        return False
+    unspooled = len(run.unspooled)
     run.spool_reaches(Span(0, 0, round(report.position_s * SAMPLE_RATE), 0.0, report.position_s))
     draft_work.take_followed(context, run, report)
     if report.sound_bytes > run.job.live.received_bytes and context.live.is_time_to_tell(report.job_id):
         live = replace(run.job.live, received_bytes=report.sound_bytes, heard_at=round(time.time(), 3))
         await context.ledger.update_progress(run, live=live)
+    return len(run.unspooled) < unspooled or run.speakers is not None or context.drafts.may_be_due(report.job_id)
 
 
 async def take_state(context: Context, report: SessionState) -> None:

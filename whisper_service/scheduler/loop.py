@@ -51,10 +51,11 @@ class Loop:
             await self._resume_downloads()
             await self._plan()
             async for events in context.mailbox.batches():
+                due = False
                 for event in events:
-                    await self._handle(event)
+                    due |= await self._handle(event)
                 await self._write_chunks()
-                if not context.mailbox.closed:  # else nothing new is started
+                if due and not context.mailbox.closed:  # once closed, nothing new is started
                     await self._plan()
             context.speakers.end_recounts(Unavailable().problem)
 
@@ -65,21 +66,22 @@ class Loop:
         except (sqlite3.Error, OSError, ServiceError):
             logger.exception("The downloads could not go on.", extra={"action": "restore_failed"})
 
-    async def _handle(self, event: Request | ActorEvent) -> None:
-        """Handle one event. This is a border: an exception ends the event, not the loop.
+    async def _handle(self, event: Request | ActorEvent) -> bool:
+        """Handle one event. Return whether a plan is due then. This is a border: an exception ends the event alone.
 
         Reports about chunks wait to be written together; before any other event, they are.
         """
+        due = True
         if not isinstance(event, Reported) or not isinstance(event.report, reports.GROUPED):
             await self._write_chunks()
         if isinstance(event, Request):
             await event.carry_out()
-            return
+            return due
         try:
             if isinstance(event, Died):
                 await reports.take_death(self._context, event)
             else:
-                await reports.take_report(self._context, event)
+                due = await reports.take_report(self._context, event)
         except Exception as error:
             job_id = getattr(event.report, "job_id", None) if isinstance(event, Reported) else None
             facts = {"action": "event_failed", "actor": event.actor, "generation": event.generation, "job": job_id}
@@ -88,6 +90,7 @@ class Loop:
                 await aborts.give_up(self._context, job_id, error)
         if self._context.ledger.is_group_full:
             await self._write_chunks()
+        return due
 
     async def _write_chunks(self) -> None:
         """Store and publish what reports told of chunks. A job with a chunk that is refused ends."""
@@ -178,11 +181,15 @@ class Loop:
             run = context.ledger.runs.get(chunk[0])
             return run is not None and run.waits_for(chunk[1], batch)
 
+        def away(job_id: str) -> bool:
+            return context.recordings is not None and context.recordings.is_coming(job_id)
+
         shown = MAX_READY * len(context.fleet.seats)
 
         return views.View(
             jobs=tuple(
-                view_of(run, model_missing=missing(run.job.model), shown=shown) for run in context.ledger.runs.values()
+                view_of(run, model_missing=missing(run.job.model), away=away(run.job.id), shown=shown)
+                for run in context.ledger.runs.values()
             ),
             queue=await context.ledger.queue(),
             media=context.media.view(),
@@ -195,6 +202,9 @@ class Loop:
         """Return what keeps a job in work from going on until a person acts."""
         reader = self._context.media if run.job.live is None else self._context.live
         if run.decoding is not Decoding.DONE and (problem := reader.obstacle) is not None:
+            return problem
+        recordings = self._context.recordings
+        if recordings is not None and (problem := recordings.problem_of(run.job.id)) is not None:
             return problem
         return self._context.fleet.obstacle(run.job.model)
 

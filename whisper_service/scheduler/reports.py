@@ -25,7 +25,7 @@ from whisper_service.supervision.messages.media import (
 )
 from whisper_service.supervision.messages.sites import SiteFailed, SiteFetched, SiteFound, SiteProgress
 from whisper_service.supervision.messages.speakers import Assigned, Heard, NetworksMade
-from whisper_service.supervision.messages.speech import Aligned, BatchDone, ChunkDone, Loaded
+from whisper_service.supervision.messages.speech import Aligned, BatchDone, ChunkDone, Loaded, ModelProgress
 from whisper_service.supervision.supervisor import Died, Reported
 
 logger = logging.getLogger(__name__)
@@ -36,17 +36,20 @@ GROUPED: Final = (ChunkFound, ChunkDone, BatchDone)
 of `take_report` orders before anything else happens."""
 
 
-async def take_report(context: Context, event: Reported) -> None:
-    """Take in a report of a living actor."""
+async def take_report(context: Context, event: Reported) -> bool:
+    """Take in a report of a living actor. Return whether there may be something to do then."""
     report, actor = event.report, event.actor
     if not isinstance(report, Ready) and event.generation != context.actor(actor).ready_generation:
-        return  # its death has been handled
+        return True  # its death has been handled
     match report:
         case Ready():
             await _ready(context, actor, event.generation)
         case Loaded():
             if (seat := context.fleet.of(actor)) is not None:
                 await _loaded(context, seat, report)
+        case ModelProgress():
+            if (seat := context.fleet.of(actor)) is not None:
+                seat.on_model_progress(report)
         case ChunkDone():
             await context.ledger.finish_chunk(report)
             draft_work.take_text(context, report)
@@ -88,9 +91,10 @@ async def take_report(context: Context, event: Reported) -> None:
                     copy_bytes=report.copy_bytes,
                 )
         case Followed():
-            await live_work.take_followed(context, report)
+            return await live_work.take_followed(context, report)
         case SessionState():
             await live_work.take_state(context, report)
+            return False
         case Fault():
             await _fault(context, actor, event.generation, report)
         case DownloadProgress():
@@ -111,6 +115,7 @@ async def take_report(context: Context, event: Reported) -> None:
             await speakers_work.take_assigned(context, report)
         case _:
             assert_never(report)
+    return True
 
 
 async def take_death(context: Context, event: Died) -> None:

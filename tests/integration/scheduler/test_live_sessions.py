@@ -24,7 +24,7 @@ from whisper_service.core.domain import (
 from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import Cause
 from whisper_service.core.sound_format import form_of
-from whisper_service.scheduler import live_actor, requests
+from whisper_service.scheduler import live_actor, planner, requests
 from whisper_service.supervision.messages.base import Cancel, Fault, Ready
 from whisper_service.supervision.messages.media import (
     ChunkFound,
@@ -105,17 +105,97 @@ async def test_the_actor_hears_of_all_sound_and_of_the_end_and_then_the_job_ends
         live.grow("job", SECOND)
         live.grow("job", SECOND)  # the answer was lost, and the client sent it again
         live.grow("unknown", SECOND)
-        assert scripted.live.commands(Grow) == [Grow("job", SECOND)]
+        assert scripted.live.commands(Grow) == [Grow({"job": SECOND})]
         await end(scripted, bytes=SECOND + 58, sha256="5e")
         live.grow("job", 2 * SECOND, ended=True)
         live.grow("job", 2 * SECOND, ended=True)
-        assert scripted.live.commands(Grow)[1:] == [Grow("job", 2 * SECOND, ended=True)]
+        assert scripted.live.commands(Grow)[1:] == [Grow({"job": 2 * SECOND}, ended=True)]
         scripted.say(scripted.live, Decoded("job", 2.0))
         await scripted.settled()
         job = await scripted.job()
         assert (job.status, job.message, job.duration_s) == (Status.COMPLETED, "No speech was found.", 2.0)
         assert (job.bytes, job.sha256, job.growing) == (SECOND + 58, "5e", False)
         assert scripted.live.ready_generation == 0  # nothing is left to follow
+
+
+async def test_the_actor_hears_of_newer_sound_when_it_has_taken_in_what_it_was_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So an actor that does not read gets one command for each session, and its pipe never fills up."""
+    monkeypatch.setattr(live_actor, "GATHER_S", 0.0)
+    async with scripted_loop(tmp_path) as scripted:
+        await begin(scripted)
+        await begin(scripted, job_id="other")
+        await followed(scripted)
+        live = scripted.context.live
+        for second in range(1, 50):
+            live.grow("job", second * SECOND)
+            live.grow("other", second * SECOND)
+        assert scripted.live.commands(Grow) == [Grow({"job": SECOND}), Grow({"other": SECOND})]
+        scripted.say(scripted.live, Followed("job", SECOND // 2, 0.5))  # there is more that it was told of
+        await scripted.settled()
+        assert len(scripted.live.commands(Grow)) == 2
+        scripted.say(scripted.live, Followed("job", SECOND, 1.0))
+        await scripted.settled()
+        assert scripted.live.commands(Grow)[2:] == [Grow({"job": 49 * SECOND})]
+        live.grow("other", 50 * SECOND)
+        live.cut("other")  # what was said before is in the chunk
+        assert [type(command) for _, command in scripted.live.got[-2:]] == [Grow, CutHere]
+        assert scripted.live.commands(Grow)[3:] == [Grow({"other": 50 * SECOND})]
+        live.grow("job", 51 * SECOND)
+        live.grow("job", 51 * SECOND, ended=True)  # at once, whatever the actor does
+        assert scripted.live.commands(Grow)[4:] == [Grow({"job": 51 * SECOND}, ended=True)]
+
+
+async def test_sound_of_many_sessions_is_told_with_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted_loop(tmp_path) as scripted:
+        names = [f"job{n}" for n in range(5)]
+        for name in names:
+            await begin(scripted, job_id=name)
+        await followed(scripted)
+        live = scripted.context.live
+        monkeypatch.setattr(live_actor, "GATHER_S", 0.2)
+        live.grow(names[0], 1)
+        for second in (1, 2):
+            for name in names[1:]:
+                live.grow(name, second * SECOND)
+        for _ in range(2_000):
+            if len(scripted.live.commands(Grow)) == 2:
+                break
+            await anyio.sleep(0.01)
+        assert scripted.live.commands(Grow) == [Grow({names[0]: 1}), Grow(dict.fromkeys(names[1:], 2 * SECOND))]
+
+
+async def test_sound_alone_needs_no_plan_and_a_chunk_or_a_reader_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[int] = []
+    plan = planner.plan
+    async with scripted_loop(tmp_path) as scripted:
+        scripted.say(scripted.media, Ready(pid=1))
+        await begin(scripted)
+        await followed(scripted)
+        await found(scripted, 0)
+        monkeypatch.setattr(planner, "plan", lambda view, now: plans.append(1) or plan(view, now))  # type: ignore[func-returns-value]
+        scripted.say(scripted.live, *(Followed("job", second * SECOND, float(second)) for second in range(1, 50)))
+        await anyio.wait_all_tasks_blocked()
+        scripted.say(scripted.live, SessionState("job", b"state"))  # stored when the reports before it are handled
+        for _ in range(2_000):
+            if await scripted.store.session_state("job") == b"state":
+                break
+            await anyio.sleep(0.01)
+        assert await scripted.store.session_state("job") == b"state"
+        assert plans == []
+        scripted.say(scripted.live, ChunkFound("job", Span(1, SAMPLE_RATE, SAMPLE_RATE, 1.0, 2.0)))
+        await scripted.settled()
+        assert plans
+        await scripted.settled()  # what was begun before is over
+        with scripted.context.drafts.feed.reader("job"):
+            await scripted.settled()
+            plans.clear()
+            scripted.say(scripted.live, Followed("job", 50 * SECOND, 50.0, speaking=True, speech=(48.0, 50.0)))
+            await scripted.settled()
+            assert plans
 
 
 async def test_what_the_dead_actor_followed_is_followed_again_from_the_beginning(tmp_path: Path) -> None:

@@ -65,8 +65,10 @@ class _Sessions:
             case Follow(job_id=job_id):
                 self._close(job_id)
                 self._guarded(job_id, lambda: self._begin(command))
-            case Grow(job_id=job_id) if session := self._followed.get(job_id):
-                session.grow(command.sound_bytes, ended=command.ended)
+            case Grow():
+                for job_id, sound_bytes in command.sounds.items():
+                    if session := self._followed.get(job_id):
+                        session.grow(sound_bytes, ended=command.ended)
             case CutHere(job_id=job_id) if session := self._followed.get(job_id):
                 self._guarded(job_id, lambda: self._cut(session))
 

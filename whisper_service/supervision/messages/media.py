@@ -54,11 +54,10 @@ class Follow(Message, frozen=True):
 
 
 class Grow(Message, frozen=True):
-    """The recording of a session that is followed has grown, or has ended."""
+    """The recordings of sessions that are followed have grown, or have ended."""
 
-    job_id: str
-    sound_bytes: int  # in all
-    ended: bool = False
+    sounds: dict[str, int]  # bytes of sound in all, by session
+    ended: bool = False  # no more will come of any of them
 
 
 class CutHere(Message, frozen=True):

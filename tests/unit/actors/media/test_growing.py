@@ -341,7 +341,7 @@ def test_sessions_take_turns_and_a_broken_one_harms_no_other(tmp_path: Path) -> 
     good.write(len(good.data))
     gone.source.unlink()
     other = Follow("other", str(gone.source), str(gone.folder / "pcm"), str(gone.folder / "peaks"), MONO, 0)
-    reports = act(good.command(), other, Grow("job", len(good.data), ended=True), Grow("unknown", 5))
+    reports = act(good.command(), other, Grow({"unknown": 5, "job": len(good.data)}, ended=True))
     assert isinstance(reports[0], Ready)
     (fault,) = (report for report in reports if isinstance(report, Fault))
     assert (fault.scope, fault.job_id, fault.problem.code) == ("media", "other", "not_found")
@@ -355,7 +355,7 @@ def test_sessions_take_turns_and_a_broken_one_harms_no_other(tmp_path: Path) -> 
 def test_a_cut_takes_in_first_what_came_before_it(tmp_path: Path) -> None:
     session = Session(tmp_path, MONO, raw(MONO, join(babble(25), silence(1))))
     session.write(len(session.data))
-    reports = act(session.command(), CutHere("job"), Grow("job", session.written, ended=True))
+    reports = act(session.command(), CutHere("job"), Grow({"job": session.written}, ended=True))
     session.reports = reports
     (chunk,) = session.chunks
     assert chunk.span.end == pytest.approx(25.5, abs=0.2)
