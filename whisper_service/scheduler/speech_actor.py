@@ -20,7 +20,7 @@ from whisper_service.scheduler.speech_device import SpeechDevice
 from whisper_service.scheduler.speeds import SeatSpeed
 from whisper_service.scheduler.views import ChunkKey, GiveBatch, LateBatch, SeatView
 from whisper_service.supervision.messages.base import Cancel, Fault
-from whisper_service.supervision.messages.speech import BatchDone, ChunkInput, Load, Loaded, Transcribe
+from whisper_service.supervision.messages.speech import BatchDone, ChunkInput, Load, Loaded, ModelProgress, Transcribe
 from whisper_service.supervision.supervisor import Supervisor
 
 EXPRESS_SLOTS: Final = 1
@@ -60,6 +60,7 @@ class SpeechActor:
         self.deadlines = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)
         self.loaded: Loaded | None = None
         self.loading: str | None = None
+        self.arriving: ModelProgress | None = None  # how much of that model has come to the machine of the seat
         self.problem: Problem | None = None  # why the last model could not be loaded
         self.announced: Fault | None = None  # why the actor is about to exit, by one batch; the others are not to blame
         self.announced_to: set[str] = set()  # jobs that have a note about `announced`
@@ -183,7 +184,7 @@ class SpeechActor:
 
         `known`: the stored fallback of the model on the device. `chunks_on_gpu`: how many fit beside it; None: unknown.
         """
-        self.loaded, self.loading = None, model
+        self.loaded, self.loading, self.arriving = None, model, None
         self.device.prepare(known, chunks_on_gpu)
         self._express_slots = EXPRESS_SLOTS if self.device.fallback is None else 0  # it takes memory of its own
         rung = self.rung
@@ -210,7 +211,7 @@ class SpeechActor:
     def unload(self) -> None:
         """Free the memory of the loaded model: the actor ends, and a new one starts when there is work."""
         self.actor.go_idle()
-        self.loaded = self.loading = None
+        self.loaded = self.loading = self.arriving = None
         self._batches.clear()  # only jobs that are paused or have ended still had some
         self._late_at.clear()
 
@@ -231,7 +232,7 @@ class SpeechActor:
         """Work without the GPU, because it cannot be used: on the CPU, or not at all. False: neither is possible."""
         left = self.device.leave(problem)
         if left:
-            self.loaded = self.loading = None
+            self.loaded = self.loading = self.arriving = None
         return left
 
     # -- batches ------------------------------------------------------------------------------------------------------
@@ -274,12 +275,19 @@ class SpeechActor:
         """Record that an actor takes commands. The death of the one before has been handled: events come in order."""
         self.announced = None
 
+    def on_model_progress(self, report: ModelProgress) -> None:
+        """Record that more of a model has come to the machine of the seat. The time to load begins anew."""
+        if report.model == self.loading:
+            self.arriving = report
+            generation = self.actor.ready_generation
+            self.actor.set_deadline("load", self._limits.load_timeout_s, generation=generation)
+
     def on_loaded(self, report: Loaded) -> None:
         """Record that the model is loaded."""
         self.actor.clear_deadline("load")
         self.actor.mark_useful(generation=self.actor.ready_generation)
         self._used_at = self._loaded_at = time.monotonic()
-        self.loaded, self.loading, self.problem = report, None, None
+        self.loaded, self.loading, self.arriving, self.problem = report, None, None, None
         self._blocked.pop(report.model, None)
         self.deadlines.add_first(report.model, self.rung, report.window_s)
         self.speed.start(report.window_s)
@@ -287,7 +295,7 @@ class SpeechActor:
     def on_load_failed(self, problem: Problem | None) -> None:
         """Record that the model could not be loaded. Without a problem, it is tried on another rung."""
         self.actor.clear_deadline("load")
-        self.loading, self.problem = None, problem
+        self.loading, self.arriving, self.problem = None, None, problem
 
     def on_batch_done(self, report: BatchDone) -> tuple[ChunkKey, ...]:
         """Record that a batch is complete, and return its chunks."""
@@ -307,7 +315,7 @@ class SpeechActor:
 
     def on_died(self) -> dict[int, tuple[ChunkKey, ...]]:
         """Record the death of the actor, and return the chunks of every batch that it had."""
-        self.loaded = self.loading = None
+        self.loaded = self.loading = self.arriving = None
         self._late_at.clear()
         batches, self._batches = self._batches, {}
         return {number: batch.chunks for number, batch in batches.items()}

@@ -44,7 +44,16 @@ from whisper_service.supervision.messages.media import (
 )
 from whisper_service.supervision.messages.sites import FetchSite, SiteFailed, SiteFetched, SiteFound, SiteProgress
 from whisper_service.supervision.messages.speakers import Assign, Assigned, Heard, Listen, MakeNetworks, NetworksMade
-from whisper_service.supervision.messages.speech import Align, Aligned, BatchDone, ChunkDone, Load, Loaded, Transcribe
+from whisper_service.supervision.messages.speech import (
+    Align,
+    Aligned,
+    BatchDone,
+    ChunkDone,
+    Load,
+    Loaded,
+    ModelProgress,
+    Transcribe,
+)
 
 Command = (
     Load | Transcribe | Align | DraftSound | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite
@@ -52,9 +61,9 @@ Command = (
 )  # fmt: skip
 
 Report = (
-    Ready | Loaded | ChunkDone | BatchDone | Aligned | DraftDone | MediaInfo | ChunkFound | DecodeProgress | Decoded
-    | Followed | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
-    | Heard | Assigned | NetworksMade | SessionState | Nodes | Opened | Passed | LinkClosed
+    Ready | ModelProgress | Loaded | ChunkDone | BatchDone | Aligned | DraftDone | MediaInfo | ChunkFound
+    | DecodeProgress | Decoded | Followed | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress
+    | SiteFetched | SiteFailed | Heard | Assigned | NetworksMade | SessionState | Nodes | Opened | Passed | LinkClosed
     | Fault
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ class Load(Message, frozen=True):
     """Load this model in place of any other. Answered by `Loaded` or `Fault(scope="model")`."""
 
     model: str  # the name in reports and jobs
-    path: str  # a directory with a CTranslate2 model
+    path: str  # a directory with a CTranslate2 model; on its way to another machine it becomes the one there
     device: str  # "cpu" | "cuda" | "cuda:1" ...
     compute_type: str  # "auto" or one of CTranslate2's
     slots: int  # batches in work at once
@@ -61,6 +61,14 @@ class Align(Message, frozen=True):
     words: tuple[str, ...]  # joined they are the text of the sound
     language: str
     task: Task = Task.TRANSCRIBE
+
+
+class ModelProgress(Message, frozen=True):
+    """How much of a model has come to the machine of the actor, which loads it then. Sent while bytes come."""
+
+    model: str
+    bytes: int
+    total: int
 
 
 class Loaded(Message, frozen=True):
