@@ -22,6 +22,8 @@ from typing import Final
 import msgspec
 
 from whisper_service.cluster import versions
+from whisper_service.cluster.file_push import FileOffer, StoredFiles
+from whisper_service.cluster.node_models import NodeModels
 from whisper_service.cluster.sound import SoundFiles, memory_file
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem, Value
@@ -62,6 +64,7 @@ class Outpost:
         self._link: Link | None = None
         self._log: int | None = None  # descriptor
         self._sounds = SoundFiles()
+        self._models = NodeModels()
         self._due = 0  # the number of the next command for the actor
         self._early: dict[int, tuple[bytes, Sequence[bytes | memoryview | None]]] = {}
         self._first = 0  # the number of the first report that is kept
@@ -110,6 +113,14 @@ class Outpost:
                 pass
         reports = tuple(self._reports[:AT_MOST])
         return Taken(self._first, reports, self._exit if len(reports) == len(self._reports) else None)
+
+    async def offer(self, offer: FileOffer) -> StoredFiles:
+        """Return where a model is on this machine, or what is missing: see `file_push`."""
+        return await self._models.offer(offer)
+
+    async def store(self, offer: FileOffer, file: int, at: int, data: bytes | memoryview) -> StoredFiles:
+        """Store a piece of a model if it is the wanted one."""
+        return await self._models.store(offer, file, at, data)
 
     async def signal(self, number: int) -> None:
         """Send a signal to the actor if it lives."""
