@@ -36,6 +36,10 @@ class DraftFollower:
                 return news[0]
         return None
 
+    def hear_ahead(self) -> bool:
+        """Have the session heard up to its newest sound, which else waits for more. False: nobody listens now."""
+        return self._context.live.hear_ahead(self._job_id)
+
     async def flush(self) -> None:
         """Have all words stable that were said until now, with the next draft. Raises `Unavailable`."""
         await self._context.ask(_flush, self._job_id)

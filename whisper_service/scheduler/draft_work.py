@@ -22,7 +22,7 @@ from whisper_service.scheduler.views import DraftsView, GiveDraft
 from whisper_service.supervision.faults import Diagnosis, FaultKind
 from whisper_service.supervision.messages.base import Fault
 from whisper_service.supervision.messages.drafts import DraftDone, DraftRow, DraftSound
-from whisper_service.supervision.messages.media import Followed
+from whisper_service.supervision.messages.media import Followed, HeardAhead
 from whisper_service.supervision.messages.speech import ChunkDone
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def take_death(context: Context, seat: SpeechActor, generation: int, diagnosis: 
         context.ledger.take_back(seat.on_died())
 
 
-def take_followed(context: Context, run: Run, report: Followed) -> None:
+def take_followed(context: Context, run: Run, report: Followed | HeardAhead) -> None:
     """Take in how far a session was heard, and where people speak in it."""
     session = context.drafts.session(run.job.id)
     session.hear(report.position_s, report.speaking, report.speech)

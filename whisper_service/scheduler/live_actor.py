@@ -17,7 +17,7 @@ from whisper_service.core.sound_format import form_of
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.live_sound import sound_bytes
 from whisper_service.supervision.messages.base import Cancel
-from whisper_service.supervision.messages.media import CutHere, Follow, Followed, Grow
+from whisper_service.supervision.messages.media import CutHere, Follow, Followed, Grow, HearAhead
 from whisper_service.supervision.supervisor import Supervisor
 
 TELL_S: Final = 5.0
@@ -105,12 +105,14 @@ class LiveActor:
 
     def cut(self, job_id: str) -> None:
         """Have the open chunk of a session ended now."""
-        session = self._sessions.get(job_id)
-        if session is None:
-            return
-        if session.known > session.told:
-            self._tell([job_id])
-        self._send(CutHere(job_id))
+        if self._tell_all(job_id):
+            self._send(CutHere(job_id))
+
+    def hear_ahead(self, job_id: str) -> bool:
+        """Have a session heard up to its newest sound. False: nobody follows it now."""
+        if told := self._tell_all(job_id):
+            self._send(HearAhead(job_id))
+        return told
 
     def cancel(self, job_id: str) -> None:
         """Let the actor stop following a session."""
@@ -169,6 +171,13 @@ class LiveActor:
             self._told_at = time.monotonic()
             self._tell(new)
 
+    def _tell_all(self, job_id: str) -> bool:
+        """Tell the actor at once of all sound of a session. False: the actor does not follow it."""
+        session = self._sessions.get(job_id)
+        if session is not None and session.known > session.told:
+            self._tell([job_id])
+        return session is not None
+
     def _tell(self, job_ids: Iterable[str], *, ended: bool = False) -> None:
         """Tell the actor how much sound there is of these sessions."""
         sounds = {}
@@ -186,7 +195,7 @@ class LiveActor:
             session.asked = True
             self.actor.set_deadline(job_id, self._stall_s, generation=self.actor.ready_generation)
 
-    def _send(self, command: Follow | Grow | CutHere | Cancel) -> None:
+    def _send(self, command: Follow | Grow | CutHere | HearAhead | Cancel) -> None:
         self.actor.send(command, generation=self.actor.ready_generation)
 
     def _rest(self) -> None:

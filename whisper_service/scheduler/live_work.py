@@ -12,7 +12,7 @@ from whisper_service.core.errors import DiskFull
 from whisper_service.scheduler import draft_work, recovery
 from whisper_service.scheduler.context import Context
 from whisper_service.supervision.faults import Diagnosis
-from whisper_service.supervision.messages.media import Followed, SessionState
+from whisper_service.supervision.messages.media import Followed, HeardAhead, SessionState
 
 
 async def take_followed(context: Context, report: Followed) -> bool:
@@ -31,6 +31,15 @@ async def take_followed(context: Context, report: Followed) -> bool:
         live = replace(run.job.live, received_bytes=report.sound_bytes, heard_at=round(time.time(), 3))
         await context.ledger.update_progress(run, live=live)
     return len(run.unspooled) < unspooled or run.speakers is not None or context.drafts.may_be_due(report.job_id)
+
+
+def take_heard_ahead(context: Context, report: HeardAhead) -> bool:
+    """Draft what was heard of the newest sound. No chunk is ready by it. Return as `take_followed`."""
+    run = context.ledger.runs.get(report.job_id)
+    if run is None or not context.live.follows(report.job_id):
+        return False
+    draft_work.take_followed(context, run, report)
+    return context.drafts.may_be_due(report.job_id)
 
 
 async def take_state(context: Context, report: SessionState) -> None:

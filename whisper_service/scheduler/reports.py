@@ -20,6 +20,7 @@ from whisper_service.supervision.messages.media import (
     Decoded,
     DecodeProgress,
     Followed,
+    HeardAhead,
     MediaInfo,
     SessionState,
 )
@@ -89,6 +90,8 @@ async def take_report(context: Context, event: Reported) -> bool:
                 )
         case Followed():
             return await live_work.take_followed(context, report)
+        case HeardAhead():
+            return live_work.take_heard_ahead(context, report)
         case SessionState():
             await live_work.take_state(context, report)
             return False

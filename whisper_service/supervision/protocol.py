@@ -39,6 +39,8 @@ from whisper_service.supervision.messages.media import (
     Follow,
     Followed,
     Grow,
+    HearAhead,
+    HeardAhead,
     MediaInfo,
     SessionState,
 )
@@ -56,15 +58,15 @@ from whisper_service.supervision.messages.speech import (
 )
 
 Command = (
-    Load | Transcribe | Align | DraftSound | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite
-    | Listen | Assign | MakeNetworks | Join | Open | Pass | Signal | Kill | Cancel | Shutdown
+    Load | Transcribe | Align | DraftSound | Decode | Follow | Grow | CutHere | HearAhead | Download | TestConnection
+    | FetchSite | Listen | Assign | MakeNetworks | Join | Open | Pass | Signal | Kill | Cancel | Shutdown
 )  # fmt: skip
 
 Report = (
     Ready | ModelProgress | Loaded | ChunkDone | BatchDone | Aligned | DraftDone | MediaInfo | ChunkFound
     | DecodeProgress | Decoded | Followed | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress
     | SiteFetched | SiteFailed | Heard | Assigned | NetworksMade | SessionState | Nodes | Opened | Passed | LinkClosed
-    | Fault
+    | HeardAhead | Fault
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from whisper_service.actors.media.waveform import FINE_PER_SECOND, PER_SECOND, W
 from whisper_service.actors.vad import DetectorState, SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Playable, Span
 from whisper_service.core.errors import NotFound
-from whisper_service.supervision.messages.media import ChunkFound, Decoded, Follow, Followed, SessionState
+from whisper_service.supervision.messages.media import ChunkFound, Decoded, Follow, Followed, HeardAhead, SessionState
 from whisper_service.supervision.protocol import Report
 
 PIECE_S: Final = 10.0
@@ -94,7 +95,7 @@ class GrowingRecording:
     def step(self, emit: Callable[[Report], None]) -> bool:
         """Take in the next `PIECE_S` of sound and emit what was found. True: that was the end of the session."""
         length = min(self._known - self._taken, int(PIECE_S * self._form.rate) * self._form.frame_bytes)
-        data = self._read(length)
+        data = self._read(self._taken, length)
         self._taken += length
         self._take(self._sound.feed(data), emit)
         last = self._ended and self._taken >= self._known
@@ -111,13 +112,32 @@ class GrowingRecording:
         """End the chunk that is open."""
         self._tell(self._chunker.cut_here(), emit)
 
+    def hear_ahead(self, emit: Callable[[Report], None]) -> None:
+        """Emit how the session sounds up to the newest sample that was taken in. Changes nothing of the session.
+
+        Up to 0.75 s wait in the resampler for what follows. Their samples, almost as they will be, go into the spool
+        behind the others, which will take their place.
+        """
+        begin_s = max(0, self._samples // SAMPLE_RATE - LEAD_S)
+        place = begin_s * self._form.rate * self._form.frame_bytes
+        sound, data = RawSound(self._form), self._read(place, self._taken - place)
+        blocks = [block.mono for block in (*sound.feed(data), *sound.finish())]
+        new = np.concatenate(blocks)[self._samples - begin_s * SAMPLE_RATE :] if blocks else np.zeros(0, np.int16)
+        detector, chunker = SpeechDetector(like=self._detector, step=STEP), deepcopy(self._chunker)
+        detector.restore(self._detector.state())
+        for _ in chunker.feed([*detector.feed(new), *detector.finish()]):
+            pass  # the chunk is found when the sound is taken in
+        self._spool.write_ahead(new.tobytes())
+        position_s = (self._samples + len(new)) / SAMPLE_RATE
+        emit(HeardAhead(self.job_id, position_s, chunker.speaking, chunker.speech))
+
     def close(self) -> None:
         """Close the files. What was not sealed is written anew by the next attempt."""
         self._files.close()
 
-    def _read(self, length: int) -> bytes:
-        """Return the next bytes of sound. Raises `NotFound` if they are not in the file any more."""
-        self._source.seek(self._form.header_bytes + self._taken)
+    def _read(self, place: int, length: int) -> bytes:
+        """Return the sound from byte `place` on. Raises `NotFound` if it is not in the file any more."""
+        self._source.seek(self._form.header_bytes + place)
         data = b""
         while len(data) < length:
             more = self._source.read(length - len(data))

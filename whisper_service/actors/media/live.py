@@ -20,7 +20,7 @@ from whisper_service.core.files import is_disk_full
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind, classify
 from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
-from whisper_service.supervision.messages.media import CutHere, Follow, Grow
+from whisper_service.supervision.messages.media import CutHere, Follow, Grow, HearAhead
 from whisper_service.supervision.protocol import Command
 
 logger = logging.getLogger(__name__)
@@ -69,8 +69,10 @@ class _Sessions:
                 for job_id, sound_bytes in command.sounds.items():
                     if session := self._followed.get(job_id):
                         session.grow(sound_bytes, ended=command.ended)
-            case CutHere(job_id=job_id) if session := self._followed.get(job_id):
-                self._guarded(job_id, lambda: self._cut(session))
+            case CutHere(job_id=job_id) if job_id in self._followed:
+                self._guarded(job_id, lambda: self._when_taken_in(job_id, GrowingRecording.cut))
+            case HearAhead(job_id=job_id) if job_id in self._followed:
+                self._guarded(job_id, lambda: self._when_taken_in(job_id, GrowingRecording.hear_ahead))
 
     def step(self, cancelled: Callable[[str], bool]) -> None:
         """Let every session take in a piece of what has come."""
@@ -95,12 +97,14 @@ class _Sessions:
         if session.step(self._emit):
             self._close(session.job_id)
 
-    def _cut(self, session: GrowingRecording) -> None:
+    def _when_taken_in(self, job_id: str, act: Callable[[GrowingRecording, Emit], None]) -> None:
+        """Act when the session has taken in what has come, unless that was its end."""
+        session = self._followed[job_id]
         while session.has_work:
             self._advance(session)
-            if session.job_id not in self._followed:
+            if job_id not in self._followed:
                 return
-        session.cut(self._emit)
+        act(session, self._emit)
 
     def _close(self, job_id: str) -> None:
         if (session := self._followed.pop(job_id, None)) is not None:

@@ -40,6 +40,12 @@ class SpoolFile:
         """Write behind the bytes that were written since the file was opened."""
         self._file.write(data)
 
+    def write_ahead(self, data: bytes) -> None:
+        """Show readers bytes behind those that were written. What is written next takes their place."""
+        place = self._file.tell()
+        self._file.write(data)
+        self._file.seek(place)  # writes what is buffered
+
     def flush(self) -> None:
         """Make all written bytes visible to readers."""
         self._file.flush()

@@ -66,6 +66,12 @@ class CutHere(Message, frozen=True):
     job_id: str
 
 
+class HearAhead(Message, frozen=True):
+    """Hear a session that is followed up to its newest sound. Answered by `HeardAhead`."""
+
+    job_id: str
+
+
 class MediaInfo(Message, frozen=True):
     """What the container says, before anything is decoded."""
 
@@ -114,3 +120,12 @@ class Followed(Message, frozen=True):
     position_s: float  # the end of what is in the spool
     speaking: bool = False  # there is speech at the end of what the voice detector has heard
     speech: tuple[float, float] | None = None  # begin and end of the last speech, in seconds; None: there was none
+
+
+class HeardAhead(Message, frozen=True):
+    """How a session sounds up to its newest sound, although the end of it will be heard again with what follows."""
+
+    job_id: str
+    position_s: float  # the end of what can be read in the spool
+    speaking: bool = False  # as `Followed` has it
+    speech: tuple[float, float] | None = None

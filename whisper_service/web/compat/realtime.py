@@ -44,8 +44,12 @@ IN_THREAD: Final = 256 << 10
 UNHEARD_S: Final = 0.8
 """Seconds of the newest sound that may wait for more before they are heard: a block of half a second, and the quarter
 of a second that is resampled at once."""
+EXACT_S: Final = 0.05
+"""A place that is heard up to so much is heard: a resampler moves the end by some samples."""
 STILL_S: Final = 1.0
-"""Seconds after a commit in which nothing more was heard. What was heard until then is the turn."""
+"""Seconds without news after which the end of a commit is asked for again: the actor that was asked may have died."""
+ASKS: Final = 30
+"""Questions in vain after which what was heard is the turn."""
 PROTOCOL: Final = "realtime"
 DONE, TRY_LATER, REFUSED, LOST = 1000, 1013, 1008, 1006
 """Codes of closed sockets. OpenAI's client reconnects after `TRY_LATER` and `LOST`."""
@@ -236,14 +240,15 @@ class RealtimeSocket:
             await self._send_all(self._turns.take(self._heard))
 
     async def _settle(self, at_s: float) -> None:
-        """Have the words up to a commit told, as soon as its sound is heard. Without more sound, its end is not."""
+        """Have the words up to a commit told, as soon as all of its sound is heard."""
         await self._store()
-        while self._heard.heard_s < at_s:
+        asks = 0
+        while self._heard.heard_s < at_s - EXACT_S and asks < ASKS:
             nearly = self._heard.heard_s >= at_s - UNHEARD_S
-            with anyio.move_on_after(STILL_S if nearly else None) as wait:
+            if nearly and self._follower is not None:
+                asks += self._follower.hear_ahead()
+            with anyio.move_on_after(STILL_S if nearly else None):
                 await self._heard_more.wait()
-            if wait.cancelled_caught:
-                break
         self._turns.settle(self._heard.heard_s)
         if self._follower is not None:
             await self._follower.flush()

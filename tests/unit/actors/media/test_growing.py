@@ -30,6 +30,8 @@ from whisper_service.supervision.messages.media import (
     Follow,
     Followed,
     Grow,
+    HearAhead,
+    HeardAhead,
     SessionState,
 )
 from whisper_service.supervision.protocol import Command, Report
@@ -141,6 +143,42 @@ def test_a_recording_that_grows_becomes_what_the_whole_file_becomes(
     assert session.results() == whole.results()
     assert len(session.chunks) > 3
     assert len(SPEECH) / 16_000 > SHORT_S  # else a file of known length is cut otherwise
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_newest_sound_is_heard_ahead_and_that_changes_nothing(
+    tmp_path: Path, form: SoundFormat, follow: Callable[..., GrowingRecording]
+) -> None:
+    data = raw(form)
+    whole = as_file(tmp_path / "file", form, data)
+    expected = np.frombuffer(whole.results()[1], "<i2").astype(float)
+    session = Session(tmp_path / "live", form, data)
+    growing, dice, heard, lagged = follow(session), random.Random(3), [], 0.0
+    while session.written < len(data):
+        size = dice.choice([form.frame_bytes, 801, dice.randrange(1, 4 * form.rate * form.frame_bytes)])
+        growing.grow(session.write(size), ended=False)
+        while growing.has_work:
+            growing.step(session.reports.append)
+        growing.hear_ahead(session.reports.append)
+        report = session.reports.pop()
+        assert isinstance(report, HeardAhead)
+        come_s = session.written // form.frame_bytes / form.rate
+        assert report.position_s == pytest.approx(come_s, abs=0.005)
+        lagged = max(lagged, come_s - growing._samples / 16_000)
+        samples = np.frombuffer((tmp_path / "live" / "pcm").read_bytes(), "<i2").astype(float)
+        begin, end = max(0, round(16_000 * (come_s - 0.7))), round(16_000 * (come_s - 0.01))
+        if end - begin > 8_000:
+            apart = np.abs(samples[begin:end] - expected[begin:end]).mean()
+            assert apart <= 0.05 * np.abs(expected[begin:end]).mean() + 1, "almost what it will be"
+        heard.append((report.position_s, report.speaking, report.speech))
+    assert len(heard) > 20
+    assert lagged > 0.4, "else there is nothing to hear ahead"
+    assert any(speaking for _, speaking, _ in heard)
+    assert any(speech is not None and position - speech[1] < 0.1 for position, _, speech in heard)
+    growing.grow(len(data) // form.frame_bytes * form.frame_bytes, ended=True)
+    while not growing.step(session.reports.append):
+        pass
+    assert session.results() == whole.results()
 
 
 def test_a_session_that_is_followed_again_gives_the_same_chunks(
@@ -359,6 +397,16 @@ def test_a_cut_takes_in_first_what_came_before_it(tmp_path: Path) -> None:
     session.reports = reports
     (chunk,) = session.chunks
     assert chunk.span.end == pytest.approx(25.5, abs=0.2)
+
+
+def test_a_session_is_heard_up_to_what_has_come_by_then(tmp_path: Path) -> None:
+    session = Session(tmp_path, MONO, raw(MONO, babble(3.3)))
+    session.write(len(session.data))
+    reports = act(session.command(), HearAhead("job"), HearAhead("unknown"), Grow({"job": session.written}, ended=True))
+    (heard,) = (report for report in reports if isinstance(report, HeardAhead))
+    assert (heard.position_s, heard.speaking) == (3.3, True)
+    assert heard.speech == (pytest.approx(0, abs=0.5), pytest.approx(3.3, abs=0.04))
+    assert [type(report) for report in reports[:3]] == [Ready, Followed, HeardAhead]
 
 
 def test_a_cancelled_session_is_not_taken_in(tmp_path: Path) -> None:
