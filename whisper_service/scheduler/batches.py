@@ -104,6 +104,16 @@ class Willing:
             del self._jobs[job_id]
             self._lanes[company[1]] -= 1
 
+    def send_back(self, chunks: Sequence[ChunkKey]) -> None:
+        """Put the jobs that take turns and have a batch now behind those that have none."""
+        for job_id in dict.fromkeys(job_id for job_id, _ in chunks):
+            job = self._jobs.get(job_id)
+            if job is not None and self.lane(job_id) is Lane.TURNS:
+                peers = self._peers[self._companies[job_id]].jobs
+                for jobs in (self._jobs, peers):
+                    del jobs[job_id]
+                    jobs[job_id] = job
+
     def for_place(self, place: PlannedSeat, pool: Pool, *, short_at_work: bool) -> tuple[JobView | None, Peers, int]:
         """Return the job whose turn it is on a seat, the jobs that may share its batch, and the most chunks of it."""
         most, slow = place.seat.batch_size, pool.is_slow(place)
@@ -149,6 +159,8 @@ def _fill_slots(
             return
         for job_id, _ in batch.chunks:
             willing.take(job_id)
+        if pool.shared:  # many slots may be free at once, and every job is to have its turn before any has its second
+            willing.send_back(batch.chunks)
         place.take(batch.urgent, lead_after(place.lead, batch, place.seat.batch_size), len(batch.chunks))
         pool.fill(place, slots=1)
         short_at_work = short_at_work or willing.lane(batch.chunks[0][0]) is Lane.SHORT

@@ -29,7 +29,8 @@ The rules, in the order in which they bind:
    the chunks, and a call waits for one of their batches at most.
 10. Each seat (device) has its own model, slots and share of calls and short recordings. Which seat has which model is
     decided in `model_choice`, which seat gets a batch in `placement`. A batch that takes far too long is given to a
-    second seat while nothing else waits. On several seats, rule 5 binds one of them: the others go on.
+    second seat while nothing else waits. On several seats, rule 5 binds one of them: the others go on. When many slots
+   are free at once, every job that takes turns gets into a batch before any of them gets into a second one.
 11. Drafts of live sessions come behind calls and behind the chunks of live sessions, one batch at a time
     (`draft_plan`).
 12. Speakers never hold text up (`speakers_plan`): they follow it, and a job whose text is there waits for them.

@@ -287,6 +287,10 @@ def _fill_slots(
             return
         for job_id, _ in batch.chunks:
             given[job_id] = given.get(job_id, 0) + 1
+        if pool.shared:
+            behind = list(dict.fromkeys(job for job, _ in batch.chunks if lanes[job] is Lane.TURNS))
+            by_name = {job.job_id: job for job in able}
+            able = [job for job in able if job.job_id not in behind] + [by_name[job] for job in behind]
         place.take(batch.urgent, lead_after(place.lead, batch, place.seat.batch_size), len(batch.chunks))
         pool.fill(place, slots=1)
         short_at_work = short_at_work or lanes[batch.chunks[0][0]] is Lane.SHORT
