@@ -5,10 +5,16 @@ Knows nothing of Ray: `OutpostCalls` are the calls to the outpost, however they 
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import time
+import traceback
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
 
 from whisper_service.cluster import sound, versions
 from whisper_service.cluster.outpost import Started, Taken
@@ -27,6 +33,7 @@ POLLS: Final = 4
 twice that. So one lost call loses no actor."""
 NEVER_PLACED: Final = "The actor was given up while it waited for a machine with room."
 NOT_TOLD: Final = "The actor was killed, and its machine did not say how it ended."
+FAULTY: Final = "The gateway has a fault. Its log says where."
 
 T = TypeVar("T")
 
@@ -62,7 +69,10 @@ class OutpostCalls(Protocol):
 
 
 class FarActor:
-    """One far actor, from `Open` to `LinkClosed`. All methods are called on the gateway's event loop."""
+    """One far actor, from `Open` to `LinkClosed`. All methods are called on the gateway's event loop.
+
+    Commands may come before `run`. None may come after `LinkClosed`.
+    """
 
     def __init__(
         self, request: Open, outpost: OutpostCalls, emit: Callable[[Report], None], lost_after_s: float
@@ -72,39 +82,44 @@ class FarActor:
         self._outpost = outpost
         self._emit = emit
         self._lost_after_s = lost_after_s
-        self._opened = asyncio.Event()
-        self._given_up = asyncio.Event()
+        self._opened = anyio.Event()
+        self._life = anyio.CancelScope()
         self._why = ""  # it was given up
         self._killed = False
         self._sent = 0  # commands
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: TaskGroup | None = None  # None: `run` has not begun
+        self._early: list[Callable[[], Coroutine[Any, Any, None]]] = []  # calls from before `run`
 
     async def run(self) -> None:
         """Start the actor, carry its reports, and emit `LinkClosed` at the end, whatever happens."""
-        ended, problem = Exit(), None
-        life = asyncio.ensure_future(self._live())
-        stop = asyncio.ensure_future(self._given_up.wait())
+        ended: Exit | None = None
+        problem: Problem | None = None
         try:
-            await asyncio.wait((life, stop), return_when=asyncio.FIRST_COMPLETED)
-            ended = life.result() if life.done() else Exit(lost=self._why)
-        except OutpostGone as error:
-            ended, problem = Exit(lost=str(error)), error.problem
+            with self._life:
+                async with anyio.create_task_group() as self._calls:
+                    for call in self._early:
+                        self._calls.start_soon(call)
+                    try:
+                        ended = await self._live()
+                    except OutpostGone as error:
+                        ended, problem = Exit(lost=str(error)), error.problem
+                    self._life.cancel()
+        except Exception:  # a fault of one actor must not end the others
+            ended = Exit(lost=FAULTY)
+            traceback.print_exc(file=sys.stderr)
         finally:
-            for task in (life, stop, *self._calls):
-                task.cancel()
-            await asyncio.gather(life, stop, *self._calls, return_exceptions=True)
             self._outpost.end()
-            self._emit(LinkClosed(self._request.link, ended, problem))
+            self._emit(LinkClosed(self._request.link, ended or Exit(lost=self._why or None), problem))
 
     def send(self, data: bytes) -> None:
         """Send an encoded command to the actor, in its place."""
         number, self._sent = self._sent, self._sent + 1
-        self._call(self._put(number, data))
+        self._call(partial(self._put, number, data))
 
     def signal(self, number: int) -> None:
         """Send a signal to the actor, if it was started."""
         if self._opened.is_set():
-            self._call(self._once(self._outpost.signal(number)))
+            self._call(partial(self._once, partial(self._outpost.signal, number)))
 
     def kill(self) -> None:
         """Kill the actor, or stop waiting for a node."""
@@ -114,8 +129,8 @@ class FarActor:
         if not self._opened.is_set():
             self._give_up(NEVER_PLACED)
             return
-        self._call(self._once(self._outpost.kill()))
-        asyncio.get_running_loop().call_later(EXIT_S, self._give_up, NOT_TOLD)
+        self._call(partial(self._once, self._outpost.kill))
+        self._call(self._await_exit)
 
     async def _live(self) -> Exit:
         """Start the actor and follow it to its exit. Raises `OutpostGone`."""
@@ -133,13 +148,13 @@ class FarActor:
         poll_s = self._lost_after_s / POLLS
         while True:
             try:
-                async with asyncio.timeout(2 * poll_s):
+                with anyio.fail_after(2 * poll_s):
                     answer = await self._outpost.take(taken, poll_s)
             except (OutpostSilent, TimeoutError):
                 if time.monotonic() - self.heard_at >= self._lost_after_s:
                     text = f"There was no answer from the machine of the actor for {self._lost_after_s:.0f} seconds."
                     return Exit(lost=text)
-                await asyncio.sleep(AGAIN_S)
+                await anyio.sleep(AGAIN_S)
                 continue
             self.heard_at = time.monotonic()
             for data in answer.reports[taken - answer.first :]:
@@ -150,7 +165,7 @@ class FarActor:
 
     async def _put(self, number: int, data: bytes) -> None:
         await self._opened.wait()
-        sounds = await asyncio.to_thread(sound.read, decode_command(data))
+        sounds = await to_thread.run_sync(sound.read, decode_command(data), abandon_on_cancel=True)
         try:
             await self._repeat(lambda: self._outpost.put(number, data, sounds))
         except OutpostGone as error:
@@ -162,20 +177,26 @@ class FarActor:
             try:
                 return await call()
             except OutpostSilent:
-                await asyncio.sleep(AGAIN_S)
+                await anyio.sleep(AGAIN_S)
 
     def _give_up(self, why: str) -> None:
         self._why = self._why or why
-        self._given_up.set()
+        self._life.cancel()
 
-    async def _once(self, call: Coroutine[Any, Any, None]) -> None:
+    async def _await_exit(self) -> None:
+        """Give a killed actor the time to end by itself."""
+        await anyio.sleep(EXIT_S)
+        self._give_up(NOT_TOLD)
+
+    async def _once(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Call once. What fails is not repeated: `_live` hears of an end, and deadlines see to the rest."""
         try:
-            await call
+            await call()
         except (OutpostGone, OutpostSilent):
             return
 
-    def _call(self, call: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(call)
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+    def _call(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._calls is None:
+            self._early.append(call)
+        else:
+            self._calls.start_soon(call)
