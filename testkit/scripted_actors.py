@@ -26,7 +26,8 @@ file that is no script is no recording.
   voices of a chunk are heard. `voice_faults`: as `faults`, for the speakers actor; "naming" is the naming of speakers.
 - `align_delay`: seconds before words that a person wrote are aligned: in equal parts of their sound. `said`: their
   probability, 0.9 at first. `align_fault`: a fault as above, or "unalignable".
-- A draft of a live session has a word for each second of its sound, `w3` from 3 to 3.5 s.
+- A draft of a live session has a word for each second of its sound, `w3` from 3 to 3.5 s. While a file that
+  SCRIPTED_DRAFT_FAULT names has the identifier of a session, each draft of that session aborts its actor.
 - `calm`: a path. Before it exists, nothing fails on purpose, and "once" means once for every job.
 """
 
@@ -77,6 +78,7 @@ from whisper_service.supervision.protocol import Report
 from whisper_service.web.compat.raw_pcm import header
 
 Emit = Callable[[Report], None]
+DRAFT_FAULT = "SCRIPTED_DRAFT_FAULT"
 FAR = "SCRIPTED_DEVICE"
 """The variable that names the device of actors on other machines."""
 BEHIND = b"SCRIPT:"
@@ -198,7 +200,15 @@ def _speak(inbox: Inbox, emit: Emit, facts: dict[str, Any]) -> None:
         if isinstance(command, Align):
             emit(_align(command))
         if isinstance(command, DraftSound):
+            if any(row.job_id in _sick_sessions() for row in command.rows):
+                os.abort()
             emit(DraftDone(command.request, tuple(map(_draft, command.rows)), 0.0))
+
+
+def _sick_sessions() -> Collection[str]:
+    """Return the sessions whose drafts abort the actor."""
+    path = Path(os.environ.get(DRAFT_FAULT, ""))
+    return path.read_text().split() if path.is_file() else ()
 
 
 def _draft(row: DraftRow) -> DraftedRow:

@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from testkit.event_stream import Event, collect, events
+from testkit.scripted_actors import DRAFT_FAULT
 from testkit.service import Running, ended, running, until
 from testkit.sounds import babble, join, silence
+from whisper_service.core.domain import ChunkState, Status
 
 pytestmark = pytest.mark.anyio
 SECOND = 32_000
@@ -187,6 +189,61 @@ async def test_a_follower_hears_every_word_once_and_that_nobody_speaks(web: Runn
     assert len(said) == len(set(said))
     with web.service.live.follow(job_id) as late:
         assert await late.next() is None
+
+
+async def test_drafts_that_crash_their_actor_three_times_rest_and_chunks_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick = tmp_path / "sick"
+    monkeypatch.setenv(DRAFT_FAULT, str(sick))
+    talk = join(babble(11), silence(4), babble(20, seed=1), silence(4), babble(40, seed=2), silence(4)).tobytes()
+    async with running(tmp_path, live={"cadence_s": 0.05}) as web, anyio.create_task_group() as tasks:
+        deaths = web.service.parts.context.fleet.first.actor.deaths
+        job_id, seen = await begin(web), dict[str, list[Event]]()
+        sick.write_text(job_id)
+
+        async def read(session: str) -> None:
+            async with (
+                web.client.stream("GET", f"/api/jobs/{session}/events") as response,
+                aclosing(events(response)) as all_,
+            ):
+                async for event in all_:
+                    seen.setdefault(session, []).append(event)
+
+        def drafted(session: str) -> bool:
+            return any(event.kind == "draft" and words(event.data) for event in seen.get(session, ()))
+
+        tasks.start_soon(read, job_id)
+        place = 0
+        with anyio.fail_after(WAIT_S):
+            while len(deaths) < 3:  # each draft hears newer sound
+                await send(web, job_id, talk[place : place + SECOND], place)
+                place = min(len(talk), place + SECOND)
+                for _ in range(20):
+                    await anyio.sleep(0.05)
+                    if len(deaths) == 3:
+                        break
+        assert place < len(talk) - 20 * SECOND, "there is more to say"
+        well = await begin(web)
+        tasks.start_soon(read, well)
+        for start in range(place, len(talk), 2 * SECOND):  # somebody speaks and is read, and no draft is made
+            await send(web, job_id, talk[start : start + 2 * SECOND], start)
+            await anyio.sleep(0.02)
+        await send(web, well, talk[: 8 * SECOND])
+        with anyio.fail_after(WAIT_S):
+            while not drafted(well):  # noqa: ASYNC110 - the reader tells it
+                await anyio.sleep(0.05)
+        for session in (job_id, well):
+            assert (await web.client.post(f"/api/live/{session}/end")).status_code == 200
+        job = await ended(web.service, job_id)
+        assert (job.status, job.gaps, job.duration_s) == (Status.COMPLETED, (), len(talk) / SECOND)
+        chunks = await web.service.parts.store.chunks(job_id)
+        assert len(chunks) >= 4
+        assert [(chunk.attempts, chunk.state) for chunk in chunks] == [(0, ChunkState.DONE)] * len(chunks)
+        assert not drafted(job_id)
+        assert len(deaths) == 3
+        assert (await ended(web.service, well)).status is Status.COMPLETED
+        tasks.cancel_scope.cancel()
 
 
 async def test_the_settings_of_drafts_are_changed_while_the_service_runs(web: Running) -> None:
