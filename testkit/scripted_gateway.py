@@ -123,7 +123,9 @@ class ScriptedCluster:
 
     def place(self, calls: Calls) -> str | None:
         """Return a machine with room for an actor. None: there is none now. Raises `OutpostGone`."""
-        for node in sorted(self.nodes, key=lambda node: "problem" in node):
+        wanted = calls.request.node
+        nodes = [node for node in self.nodes if wanted in ("", node["host"])]
+        for node in sorted(nodes, key=lambda node: "problem" in node):
             here = [other for other, host in self.placed.items() if host == node["host"]]
             room = all(node.get(what, 0) >= getattr(calls.request, what) * (len(here) + 1) for what in ("cpus", "gpus"))
             if room and "problem" in node:

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whisper_service import __version__
-from whisper_service.app import self_test
+from whisper_service.app import cluster_check, self_test
 from whisper_service.app.self_test import Check, Verdict, failed
 from whisper_service.cli.output import write_bytes
 from whisper_service.config.load import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, resource
@@ -93,6 +93,9 @@ async def _examine(config: Config, add: Callable[[Check], None]) -> None:
             add(check)
         networks = Catalog(data.models, default=config.speech.model).target_of(SPEAKERS)
         add(await self_test.speakers(config, scratch, networks))
+        if config.cluster.engine:
+            for check in await cluster_check.cluster(config, scratch):
+                add(check)
 
 
 def python() -> Check:

@@ -107,6 +107,11 @@ class ClusterNode(Value, frozen=True):
     gpus: float = 0.0
     gpu_kind: str = ""  # as the cluster calls it, like "H100"; empty: unknown, or there is none
 
+    def places(self, cpus: float, gpus: float) -> int:
+        """Return how many actors that take so much have room here, if nothing else runs."""
+        wanted = ((self.cpus, cpus), (self.gpus, gpus))
+        return min((int(there / needed + 1e-6) for there, needed in wanted if needed), default=0)
+
 
 class Nodes(Message, frozen=True):
     """The nodes that are alive, by id. Comes after `Join`, then every `NODES_EVERY_S`, as a sign of life."""
