@@ -12,7 +12,7 @@ import pytest
 from whisper_service.actors.speech import draft_io
 from whisper_service.actors.speech.drafting import (
     LEAST_TOKENS,
-    WIDER_S,
+    SILENCE_S,
     DraftAudio,
     DraftText,
     draft,
@@ -32,6 +32,7 @@ class FakeEngine:
         self.said = list(texts)
         self.fields = {"avg_logprob": -0.2, "no_speech_prob": 0.1, "complete": True} | fields
         self.widths: list[tuple[int, ...]] = []
+        self.seconds: list[list[float]] = []  # of the sounds of each call of `encode`
         self.limits: list[int] = []
         self.prefixes: list[tuple[int, ...]] = []
         self.languages: list[str] = []
@@ -45,6 +46,7 @@ class FakeEngine:
 
     def encode(self, windows: Sequence[Audio], *, widths: Sequence[int]) -> list[int]:
         self.widths.append(tuple(widths))
+        self.seconds.append([len(audio) / SAMPLE_RATE for audio in windows])
         return list(range(len(windows)))
 
     def known_language(self, wanted: str | None) -> str | None:
@@ -117,10 +119,11 @@ def test_a_text_has_a_few_tokens_a_second_and_more_where_characters_have_several
     assert engine.limits == [LEAST_TOKENS + 24, LEAST_TOKENS + 48, 50 + LEAST_TOKENS]
 
 
-def test_a_text_that_says_something_twice_is_heard_again_in_a_wider_window() -> None:
+def test_a_text_that_says_something_twice_is_heard_again_with_more_silence() -> None:
     engine = FakeEngine("lift your eyes lift your eyes", "well", "lift your eyes and see")
-    assert heard(engine, sound(), sound()) == [" lift your eyes and see", " well"]
-    assert engine.widths == [BRIEF_WIDTHS_S, WIDER_S]
+    assert heard(engine, sound(3.0), sound(5.0)) == [" lift your eyes and see", " well"]
+    assert engine.widths == [BRIEF_WIDTHS_S, BRIEF_WIDTHS_S]
+    assert engine.seconds == [[3.0, 5.0], [3.0 + SILENCE_S]]
     really = FakeEngine("so be it so be it", "so be it so be it")
     assert heard(really, sound()) == [" so be it so be it"]
 
