@@ -50,5 +50,42 @@ def hiss(seconds: float, seed: int = 0) -> Samples:
     return np.random.default_rng(seed).normal(scale=100, size=round(seconds * RATE)).astype(np.int16)
 
 
+def gusts(seconds: float, seed: int = 0) -> Samples:
+    """Return loud low noise that swells and falls, as of wind or of a road."""
+    dice = np.random.default_rng(seed)
+    samples = round(seconds * RATE)
+    low = np.fft.rfft(dice.normal(size=samples))
+    low /= np.maximum(np.arange(len(low)) / seconds, 20.0)  # the higher, the softer
+    marks = np.arange(0, samples + RATE, RATE)  # a second apart
+    swell = np.interp(np.arange(samples), marks, dice.uniform(0.2, 1, len(marks)))
+    sound = np.fft.irfft(low, samples) * swell
+    result: Samples = (sound / np.abs(sound).max() * 10_000).astype(np.int16)
+    return result
+
+
+def chords(seconds: float, seed: int = 0) -> Samples:
+    """Return music: a chord of three plucked strings and a beat of a drum, twice a second."""
+    dice = np.random.default_rng(seed)
+    beat = np.arange(RATE // 2) / RATE
+    pieces: list[npt.NDArray[np.float64]] = []
+    for _ in range(round(2 * seconds)):
+        root = 110 * 2 ** (dice.integers(0, 12) / 12)
+        strings = sum(
+            np.sin(2 * np.pi * root * step * n * beat) / n**1.5 for step in (1, 1.26, 1.5) for n in range(1, 9)
+        )
+        drum = dice.normal(size=len(beat)) * np.exp(-40 * beat)
+        pieces.append(strings * np.exp(-3 * beat) * np.minimum(1, beat * 200) + drum)
+    sound = np.concatenate(pieces)
+    result: Samples = (sound / np.abs(sound).max() * 10_000).astype(np.int16)
+    return result
+
+
+def speechless(seconds: float, seed: int = 0) -> Samples:
+    """Return noise, wind, music and silence in turn, half a minute each, in which nobody speaks."""
+    kinds = (hiss, gusts, chords, lambda length, _: silence(length))
+    parts = [kinds[n % len(kinds)](30.0, seed + n) for n in range(max(1, round(seconds / 30)))]
+    return join(*parts)
+
+
 def join(*parts: Samples) -> Samples:
     return np.concatenate(parts)

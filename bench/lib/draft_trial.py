@@ -72,6 +72,7 @@ class Trial:
     stable: list[tuple[float, DraftWord]] = field(default_factory=list)  # when it became stable
     shown: list[tuple[float, ShownDraft]] = field(default_factory=list)
     passes: int = 0
+    heard_cpu_s: float = 0.0  # of the live actor: it finds speech and cuts chunks
     draft_cpu_s: float = 0.0
     final_cpu_s: float = 0.0
 
@@ -156,11 +157,15 @@ class _Session:
         return self.trial
 
     def hear(self, end: int, now: float) -> None:
+        began = time.process_time()
         piece, self.heard = self.sound[self.heard : end], end
         spans = list(self.chunker.feed(self.detector.feed(piece)))
         if end == len(self.sound):
             spans += [*self.chunker.feed(self.detector.finish()), *self.chunker.finish(end)]
+        self.trial.heard_cpu_s += time.process_time() - began
         self.draft.hear(end / SAMPLE_RATE, self.chunker.speaking and end < len(self.sound), self.chunker.speech)
+        if end == len(self.sound):
+            self.draft.flush()  # a recording that breaks off in a sentence: its last words are to be compared as well
         for span in spans:
             words, cpu = self.recognised(span)
             self.finals.append((now + cpu, span.end, words))

@@ -7,7 +7,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from testkit.sounds import Samples, babble, hiss, join, silence
+from testkit.sounds import Samples, babble, chords, gusts, hiss, join, silence, speechless
+from whisper_service.actors.media.chunker import Chunker, policy_for
 from whisper_service.actors.vad import FRAME, SpeechDetector, network_path
 
 SOUND = join(hiss(1), babble(7), silence(1.3), babble(11, seed=1), hiss(3), babble(2.017, seed=2))
@@ -54,6 +55,21 @@ def test_speech_is_told_from_noise_and_silence() -> None:
     assert np.mean(np.array(probabilities(babble(10), 8_000)) > 0.5) > 0.95
     assert max(probabilities(hiss(10), 8_000)) < 0.5
     assert max(probabilities(silence(10), 8_000)) < 0.5
+
+
+def test_six_minutes_of_noise_music_and_silence_have_no_chunk_and_nothing_to_draft() -> None:
+    heard = speechless(360.0)
+    assert len(heard) == 360 * 16_000
+    assert (
+        min(np.abs(kind).max() for kind in (hiss(30.0), gusts(30.0), chords(30.0))) > 300
+    )  # there is something to hear
+    detector, chunker = SpeechDetector(step=8), Chunker(policy_for(None))
+    spoken = []
+    for begin in range(0, len(heard), 8_000):  # as the live actor does
+        assert list(chunker.feed(detector.feed(heard[begin : begin + 8_000]))) == []
+        spoken.append(chunker.speech)
+    assert [*chunker.feed(detector.finish()), *chunker.finish(len(heard))] == []
+    assert spoken == [None] * 720
 
 
 def test_a_recording_leaves_no_trace_in_the_next() -> None:
