@@ -26,7 +26,7 @@ from whisper_service.supervision.messages.media import (
 )
 from whisper_service.supervision.messages.sites import SiteFailed, SiteFetched, SiteFound, SiteProgress
 from whisper_service.supervision.messages.speakers import Assigned, Heard, NetworksMade
-from whisper_service.supervision.messages.speech import Aligned, BatchDone, ChunkDone, Loaded
+from whisper_service.supervision.messages.speech import Aligned, BatchDone, ChunkDone, Loaded, ModelProgress
 from whisper_service.supervision.supervisor import Died, Reported
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,9 @@ async def take_report(context: Context, event: Reported) -> bool:
         case Loaded():
             if (seat := context.fleet.of(actor)) is not None:
                 await _loaded(context, seat, report)
+        case ModelProgress():
+            if (seat := context.fleet.of(actor)) is not None:
+                seat.on_model_progress(report)
         case ChunkDone():
             await context.ledger.finish_chunk(report)
             draft_work.take_text(context, report)
