@@ -1,16 +1,18 @@
 """Serve with other actors. Everything else is the real service, and prints its address as `serve` does.
 
     python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--speakers ENTRY]
-                            [--commits FILE] [--sync-ms MS]
+                            [--commits FILE] [--sync-ms MS] [--cut N]
 
 With `--commits` it writes when each change was committed, one `seq nanoseconds kind job` a line, to be compared with
 when clients got it. The time is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on
 the monotonic clock of the machine. With `--sync-ms` every commit takes so much longer, as on a disk that syncs slowly.
+With `--cut` the process is killed when the text of N chunks is committed and the newest of it is not told yet.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sqlite3
 import sys
@@ -80,6 +82,21 @@ def slow_commits(sync_ms: float) -> None:
     aiosqlite.connect = partial(aiosqlite.connect, factory=Slow)
 
 
+def cut_before_publishing(number: int) -> None:
+    """Let this process be killed once the text of `number` chunks is committed, before the newest is published."""
+    publish = ChangeFeed.publish
+    told = 0
+
+    def cut(feed: ChangeFeed, changes: Sequence[Change]) -> None:
+        nonlocal told
+        told += sum(change.kind == "segment" for change in changes)
+        if told >= number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        publish(feed, changes)
+
+    ChangeFeed.publish = cut  # type: ignore[assignment, method-assign]
+
+
 async def serve(settings: Config, speech: str, media: str, speakers: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -105,6 +122,7 @@ def main() -> None:
     parser.add_argument("--speakers", default=SPEAKERS_ENTRY, help=f"module:function (default: {SPEAKERS_ENTRY})")
     parser.add_argument("--commits", type=Path, help="write here when each change was committed")
     parser.add_argument("--sync-ms", type=float, default=0.0, help="more for each commit; not with --commits")
+    parser.add_argument("--cut", type=int, default=0, help="die between the commit and the event of this many chunks")
     given = parser.parse_args()
     model = given.model or given.data_dir.parent / "no-model"
     if given.model is None:
@@ -123,6 +141,8 @@ def main() -> None:
         commits.watch()
     elif given.sync_ms:
         slow_commits(given.sync_ms)
+    if given.cut:
+        cut_before_publishing(given.cut)
     anyio.run(serve, settings, given.speech, given.media, given.speakers)
     if given.commits:
         commits.write(given.commits)
