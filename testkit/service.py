@@ -18,6 +18,7 @@ from whisper_service.config.schema import Config
 from whisper_service.core.domain import Change, Job, Options
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.models.speaker_networks import PAIR, SPEAKERS
+from whisper_service.storage.object_store import ObjectStore
 from whisper_service.storage.store import Store
 from whisper_service.web.server import serving
 
@@ -84,15 +85,17 @@ async def open_service(
     media_actor: str = "media",
     speakers_actor: str = "speakers",
     gateway: str = GATEWAY,
+    objects: ObjectStore | None = None,
     sources: Mapping[str, Any] | None = None,
     **sections: Mapping[str, Any],
 ) -> AsyncIterator[Service]:
     """A service without HTTP.
 
-    The actors are functions of `testkit.scripted_actors`, `gateway` is an entry; `sources` say who set a setting.
+    The actors are functions of `testkit.scripted_actors`, `gateway` is an entry, `objects` the object storage;
+    `sources` say who set a setting.
     """
     config, named = configuration(root, **sections), entries(speech_actor, media_actor, speakers_actor)
-    async with Service.open(config, sources=sources, gateway_entry=gateway, **named) as service:
+    async with Service.open(config, sources=sources, gateway_entry=gateway, objects=objects, **named) as service:
         yield service
 
 

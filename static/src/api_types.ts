@@ -1940,6 +1940,12 @@ export interface components {
          * @enum {string}
          */
         NotesFormat: "csv" | "md";
+        /** ObjectStorage */
+        ObjectStorage: {
+            url: string;
+            recordings: components["schemas"]["RecordingCount"];
+            problem?: components["schemas"]["Problem"] | null;
+        };
         /** OpenAIError */
         OpenAIError: {
             message: string;
@@ -2076,6 +2082,12 @@ export interface components {
             problems: components["schemas"]["Problem"][];
             /** @default [] */
             warnings: components["schemas"]["Problem"][];
+        };
+        /** RecordingCount */
+        RecordingCount: {
+            stored: number;
+            stored_bytes: number;
+            waiting: number;
         };
         /** RecountRequest */
         RecountRequest: {
@@ -2438,6 +2450,7 @@ export interface components {
             title: string;
             storage: components["schemas"]["DiskUse"];
             sites: components["schemas"]["SiteSupport"];
+            object_storage?: components["schemas"]["ObjectStorage"] | null;
         };
         /**
          * Task
@@ -6890,6 +6903,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     getPeaks: {
@@ -6997,6 +7019,15 @@ export interface operations {
             };
             /** @description The service failed; message says why */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

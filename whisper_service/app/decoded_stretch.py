@@ -14,10 +14,13 @@ from typing import Final, NamedTuple
 from anyio import to_thread
 
 from whisper_service.core.domain import SAMPLE_RATE, Chunk, Job, Problem, Span
+from whisper_service.core.errors import RecordingAltered, RecordingLost
 from whisper_service.core.files import full_disk_as_error
 from whisper_service.core.identifiers import identifier
 from whisper_service.editing.aligning import WordStretch
-from whisper_service.storage.data_dir import SAMPLE_BYTES, DataDir
+from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.recordings import Recordings
+from whisper_service.storage.data_dir import SAMPLE_BYTES
 from whisper_service.supervision.conversation import Conversation
 from whisper_service.supervision.messages.base import Fault
 from whisper_service.supervision.messages.media import Decode, Decoded
@@ -73,17 +76,17 @@ def range_of(wanted: WordStretch, chunks: Sequence[Chunk], waiting: Sequence[int
 @asynccontextmanager
 async def decoded(
     talk: AbstractAsyncContextManager[Conversation],
-    data: DataDir,
+    context: Context,
     job: Job,
     times: tuple[float, float],
     check: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[DecodedStretch]:
     """Decode a recording from one time to another. The samples are deleted with the block.
 
-    `talk` gives the actor. `check` is called about every second; what it raises passes. Raises `ActorFailed`, and
-    `DiskFull`.
+    `talk` gives the actor. `check` is called about every second; what it raises passes. Raises `ActorFailed`,
+    `ObjectStoreFailed` and `DiskFull`.
     """
-    stem = identifier(0.0)
+    stem, data = identifier(0.0), context.data
     spool, peaks = (data.spool / f"{stem}.{ending}" for ending in ("pcm", "peaks"))
     try:
         with full_disk_as_error():
@@ -101,7 +104,7 @@ async def decoded(
             name=job.name,
         )
         failure: Exception | None = None
-        async with talk as actor:
+        async with _held(context.recordings, job.id), talk as actor:
             try:
                 await _finish(actor, command, check)
             except Exception as error:  # it passes as it is, not in a group
@@ -113,6 +116,19 @@ async def decoded(
     finally:
         for path in (spool, peaks):
             path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _held(recordings: Recordings | None, job_id: str) -> AsyncIterator[None]:
+    """Keep a recording on this machine. Raises `ActorFailed` if it is gone, and `ObjectStoreFailed`."""
+    if recordings is None:
+        yield
+        return
+    try:
+        async with recordings.held(job_id):
+            yield
+    except (RecordingLost, RecordingAltered) as error:
+        raise ActorFailed(error.problem) from error
 
 
 async def _finish(actor: Conversation, command: Decode, check: Callable[[], Awaitable[None]]) -> None:

@@ -37,6 +37,7 @@ from whisper_service.scheduler.lanes import SHORT_S
 from whisper_service.storage.browse import JobPage, JobSnapshot
 from whisper_service.storage.change_feed import Closed, Pruned
 from whisper_service.storage.session_keys import SessionKey
+from whisper_service.storage.stored_recordings import StoredRecording
 from whisper_service.storage.uploads import Received
 
 T = TypeVar("T")
@@ -127,6 +128,8 @@ class JobService:
             hint = fetching if job.live is None else "It is still being recorded. End the live session first."
             raise Conflict("The recording of this job is not here yet.", hint=hint, id=job.id)
         received = await to_thread.run_sync(uploads.share, job.id, job.name, job.bytes, job.sha256)
+        if received is None and await self._store.recordings.of(job.id) is not None:  # the store shares its object
+            received = Received(job.name, uploads.root / identifier(uploads.wall()), job.bytes, job.sha256)
         if received is None:
             raise MediaRemoved(id=job.id)
         try:
@@ -275,8 +278,16 @@ class JobService:
         return await self._store.segments(job_id)
 
     def recording(self, job_id: str) -> Path:
-        """Return the path of the recording. The file may be missing."""
+        """Return the path of the recording on this machine. The file may be missing."""
         return self._parts.data.source_of(job_id)
+
+    async def stored_recording(self, job_id: str) -> StoredRecording | None:
+        """Return where in the object storage a recording is. None: it is not there."""
+        return await self._store.recordings.of(job_id)
+
+    async def read_stored(self, stored: StoredRecording, start: int, end: int) -> bytes:
+        """Return bytes of a stored recording from `start` up to, not including, `end`. Raises `ObjectStoreFailed`."""
+        return await self._parts.recordings.read(stored, start, end)
 
     def listening_copy(self, job_id: str) -> Path:
         """Return the path of the listening copy. The file may be missing."""

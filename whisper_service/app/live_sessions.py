@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -150,7 +150,8 @@ class LiveSessions:
     async def resume(self, job_id: str) -> Job:
         """Open a session again that ended only because nothing was sent. Raises `LiveEnded`, `TooManySessions`.
 
-        Its sound is all there, and more of it goes on with the same job.
+        A recording that is in object storage comes back first, which may raise `ObjectStoreFailed` or `DiskFull`. Its
+        sound is all there, and more of it goes on with the same job.
         """
         async with self._beginning, self._turn(job_id):
             job = await self._context.store.job(job_id)
@@ -160,8 +161,9 @@ class LiveSessions:
             if live.ended is not LiveEnd.SILENCE or job.status is Status.CANCELLED or job.media_removed:
                 raise LiveEnded(hint="Begin a new one.", ended=live.ended.value, offset=live.received_bytes)
             await self._check_number()
-            await self._sounds.reopen(job_id, form_of(live))
-            job = await self._context.ask(_write_resumed, job_id)
+            async with self._on_this_machine(job_id):
+                await self._sounds.reopen(job_id, form_of(live))
+                job = await self._context.ask(_write_resumed, job_id)
             self._heard[job_id] = self._clock()
         self.news.notify()
         return job
@@ -180,6 +182,10 @@ class LiveSessions:
             await self.news.wait(wait_s)
 
     # -- small parts --------------------------------------------------------------------------------------------------
+
+    def _on_this_machine(self, job_id: str) -> AbstractAsyncContextManager[object]:
+        recordings = self._context.recordings
+        return nullcontext() if recordings is None else recordings.held(job_id)
 
     async def _begun(self, key: SessionKey) -> Job | None:
         """Return the job that was begun with this key. None: there is none, or it was deleted."""

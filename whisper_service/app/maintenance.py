@@ -50,7 +50,13 @@ async def prune_changes(
             return
 
 
-def sweep(data: DataDir, uploads: Uploads, with_media: Collection[str], open_jobs: Collection[str]) -> None:
+def sweep(
+    data: DataDir,
+    uploads: Uploads,
+    with_media: Collection[str],
+    open_jobs: Collection[str],
+    away: Collection[str] = (),
+) -> None:
     """Delete files that no job has: broken uploads, recordings and waveforms of deleted jobs, spools of ended jobs.
 
     A draft of a listening copy is of no use: a new decode makes the copy anew.
@@ -59,7 +65,7 @@ def sweep(data: DataDir, uploads: Uploads, with_media: Collection[str], open_job
     """
     for path in data.sites.iterdir():
         shutil.rmtree(path, ignore_errors=True)
-    uploads.sweep(with_media)
+    uploads.sweep(set(with_media) - set(away))  # what is in object storage is only a copy here
     of_recordings = ((folder, with_media) for folder in (data.peaks, data.fine_peaks, data.copies))
     for directory, owners in ((data.spool, open_jobs), *of_recordings):
         for path in directory.iterdir():

@@ -23,6 +23,7 @@ from whisper_service.config.active import Setting
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Delivery
 from whisper_service.scheduler import requests
+from whisper_service.storage.object_store import ObjectStore
 
 
 class Service:
@@ -61,10 +62,11 @@ class Service:
         media_entry: str = MEDIA,
         speakers_entry: str = SPEAKERS_ENTRY,
         gateway_entry: str = GATEWAY,
+        objects: ObjectStore | None = None,
     ) -> AsyncIterator[Service]:
         """Run a service on `config.data_dir`. Raises `DataDirectoryInUse`, `StoreBroken` and `StoreBusy`.
 
-        The entries name the functions that run in the actors; tests put others there.
+        The entries name the functions that run in the actors, `objects` the object storage; tests put others there.
         """
         async with assembled(
             config,
@@ -73,6 +75,7 @@ class Service:
             media_entry=media_entry,
             speakers_entry=speakers_entry,
             gateway_entry=gateway_entry,
+            objects=objects,
         ) as parts:
             yield cls(parts)
 
@@ -111,6 +114,7 @@ class Service:
     async def reset(self) -> None:
         """Start the actors that died too often, load what could not be loaded, and try the GPU again."""
         await self.parts.context.ask(requests.reset)
+        self.parts.mover.news.notify()
 
     async def system(self) -> System:
         """Return the state of the service and of the machine."""
@@ -123,11 +127,12 @@ class Service:
             title=self.config.page.title,
             storage=await self._disk.read(),
             sites=self.parts.links.sites.support,
+            object_storage=await self.parts.mover.state(),
         )
 
     def readiness(self) -> Readiness:
         """Return whether new recordings would be transcribed now."""
-        return system.readiness(self.parts.context)
+        return system.readiness(self.parts.context, self.parts.mover.problem)
 
     async def deliveries(self, limit: int) -> list[Delivery]:
         """Return the newest webhook deliveries."""

@@ -11,6 +11,7 @@ import msgspec
 
 from whisper_service import __version__
 from whisper_service.app.disk_use import DiskUse
+from whisper_service.app.recording_mover import ObjectStorage
 from whisper_service.core.domain import ActorState, Death, Problem, Status, Value
 from whisper_service.host import memory
 from whisper_service.integrations.site_support import SiteSupport
@@ -73,6 +74,7 @@ class System(Value, frozen=True):
     title: str  # what the page is called: the setting page.title
     storage: DiskUse
     sites: SiteSupport
+    object_storage: ObjectStorage | None = None  # None: every recording is on the disk
 
 
 class Readiness(Value, frozen=True):
@@ -93,6 +95,7 @@ def system(
     title: str,
     storage: DiskUse,
     sites: SiteSupport,
+    object_storage: ObjectStorage | None,
 ) -> System:
     """Return the state of now. `models` are the installed ones, `jobs` their number by status."""
     speech, loaded = context.fleet.first, context.fleet.first.loaded
@@ -110,7 +113,7 @@ def system(
         compute_type=loaded.compute_type if loaded else None,
         batch_size=speech.rung.batch,
         devices=tuple(map(_seat_info, context.fleet.seats)),
-        warnings=context.fleet.warnings,
+        warnings=(*context.fleet.warnings, *_problem_of(object_storage)),
         models=models,
         jobs={status.value: jobs.get(status, 0) for status in Status},
         disk_free_bytes=shutil.disk_usage(context.data.root).free,
@@ -121,13 +124,14 @@ def system(
         title=title,
         storage=storage,
         sites=sites,
+        object_storage=object_storage,
     )
 
 
-def readiness(context: Context) -> Readiness:
+def readiness(context: Context, storage_problem: Problem | None = None) -> Readiness:
     """Return whether the service works. An actor that died once and is being replaced does not count as broken.
 
-    Neither does a device while another one works: its problem is a warning.
+    Neither does a device while another one works: its problem is a warning, like that of the object storage.
     """
     fleet = context.fleet
     failing = [problem for seat in fleet.in_service() if (problem := _failure(seat.actor)) is not None]
@@ -136,8 +140,13 @@ def readiness(context: Context) -> Readiness:
     problems += [problem for actor in context.media.actors.values() if (problem := _failure(actor)) is not None]
     if fleet.load_problem is not None:
         problems.append(fleet.load_problem)
-    warnings = (*(failing if others_work else ()), *fleet.warnings)
+    told = (storage_problem,) if storage_problem is not None else ()
+    warnings = (*(failing if others_work else ()), *fleet.warnings, *told)
     return Readiness(ready=not problems, problems=tuple(problems), warnings=warnings)
+
+
+def _problem_of(storage: ObjectStorage | None) -> tuple[Problem, ...]:
+    return () if storage is None or storage.problem is None else (storage.problem,)
 
 
 def _failure(actor: Supervisor) -> Problem | None:

@@ -17,6 +17,7 @@ from whisper_service.app.known_speakers import KnownSpeakers
 from whisper_service.app.live_sessions import LiveSessions
 from whisper_service.app.maintenance import prune_changes, sweep
 from whisper_service.app.metrics import Metrics
+from whisper_service.app.recording_mover import RecordingMover
 from whisper_service.app.retention import Retention
 from whisper_service.app.trash import Trash
 from whisper_service.app.word_aligner import WordAligner
@@ -46,9 +47,11 @@ from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors, workers_for
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
+from whisper_service.scheduler.recordings import Recordings
 from whisper_service.scheduler.speakers_actor import SpeakersActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
+from whisper_service.storage.object_store import ObjectStore, S3Store
 from whisper_service.storage.resumable_uploads import ResumableUploads
 from whisper_service.storage.store import Store
 from whisper_service.storage.uploads import UploadLimits, Uploads
@@ -84,6 +87,8 @@ class Parts:
     live: LiveSessions
     retention: Retention
     trash: Trash
+    recordings: Recordings
+    mover: RecordingMover
     log: LogTail
 
 
@@ -96,10 +101,12 @@ async def assembled(
     media_entry: str,
     speakers_entry: str,
     gateway_entry: str,
+    objects: ObjectStore | None = None,
 ) -> AsyncIterator[Parts]:
     """Run the parts of a service on `config.data_dir` inside the block.
 
-    The entries name the functions that run in the actors. Raises `DataDirectoryInUse`, `StoreBroken` and `StoreBusy`.
+    The entries name the functions that run in the actors, `objects` the object storage (None: S3). Raises
+    `DataDirectoryInUse`, `StoreBroken` and `StoreBusy`.
     """
     data = DataDir(config.data_dir)
     async with AsyncExitStack() as stack:
@@ -130,9 +137,12 @@ async def assembled(
             media_entry=media_entry,
             speakers_entry=speakers_entry,
             gateway_entry=gateway_entry,
+            objects=objects,
         )
+        await store.recordings.recover()
         with_media, open_jobs = await store.ids_with_media(), await store.ids(OPEN)
-        await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs)
+        away = await store.recordings.job_ids()
+        await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs, away)
         await to_thread.run_sync(parts.context.models.catalog.delete_leftovers)
         async with _running(parts):
             yield parts
@@ -152,6 +162,7 @@ def _build(
     media_entry: str,
     speakers_entry: str,
     gateway_entry: str,
+    objects: ObjectStore | None,
 ) -> Parts:
     """Make every part and connect them. Nothing runs yet."""
     config = active.config
@@ -182,6 +193,9 @@ def _build(
     )
     catalog = Catalog(data.models, default=config.speech.model)
     models = ModelStates(store, feed, Inventory(catalog, machine.inspect()), fleet)
+    recordings = Recordings(
+        store.recordings, data, objects or S3Store(config.s3), min_free=lambda: active.config.storage.min_free_bytes
+    )
     hub, spare_bytes = hubs.resolve(config.models, os.environ), config.storage.min_free_bytes
     context = Context(
         mailbox=mailbox,
@@ -206,6 +220,7 @@ def _build(
         preload=config.speech.preload,
         gateway=far.gateway if far is not None else None,
         drafts=LiveDrafts(lambda: active.config.live),
+        recordings=recordings,
     )
     uploads = Uploads(data.media, _upload_limits(config), wall)
     parts = Parts(
@@ -247,6 +262,8 @@ def _build(
             lambda job_id: context.ask(requests.expire, job_id),
         ),
         trash=Trash(store, lambda job_id: context.ask(requests.delete, job_id), keep_s=config.storage.undo_s),
+        recordings=recordings,
+        mover=RecordingMover(config.storage.media, context, recordings, feed),
         log=log,
     )
     active.subscribe(partial(_apply, parts))
@@ -261,6 +278,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         for actor in context.actors:
             tasks.start_soon(actor.run, name=actor.name)
         context.fleet.run_actor = lambda actor: tasks.start_soon(actor.run, name=actor.name)
+        context.run_task = tasks.start_soon
         if context.gateway is not None:
             context.gateway.start()
         tasks.start_soon(Loop(context).run, name="scheduler")
@@ -268,7 +286,15 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         tasks.start_soon(prune_changes, parts.store, feed, *kept, name="pruning of changes")
         tasks.start_soon(feed.run_heartbeat, config.server.heartbeat_s, name="heartbeat")
         tasks.start_soon(parts.live.run, name="live sessions")
-        for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash, parts.aligner):
+        for part in (
+            parts.webhooks,
+            parts.resumable,
+            parts.links,
+            parts.retention,
+            parts.trash,
+            parts.aligner,
+            parts.mover,
+        ):
             tasks.start_soon(part.run, name=type(part).__name__)
         try:
             yield

@@ -20,7 +20,15 @@ import anyio
 from whisper_service.app.decoded_stretch import ActorFailed, DecodedStretch, decoded, range_of
 from whisper_service.config.active import ActiveSettings
 from whisper_service.core.domain import Chunk, Job, Problem, Value
-from whisper_service.core.errors import BadEdit, EditConflict, MediaRemoved, NotFound, ServiceError, Unavailable
+from whisper_service.core.errors import (
+    BadEdit,
+    EditConflict,
+    MediaRemoved,
+    NotFound,
+    ObjectStoreFailed,
+    ServiceError,
+    Unavailable,
+)
 from whisper_service.core.identifiers import identifier
 from whisper_service.editing.aligning import AUTHOR, FoundWord, WordStretch, is_too_long, stretch, take_over
 from whisper_service.scheduler import alignment_work
@@ -189,7 +197,7 @@ class WordAligner:
                             await stack.aclose()
                             times = range_of(wanted, chunks, waiting)
                             sound = await stack.enter_async_context(
-                                decoded(self._talk(), self._context.data, job, times, self._check)
+                                decoded(self._talk(), self._context, job, times, self._check)
                             )
                         await self._align(job, seen, wanted, sound)
                     except ActorFailed as failure:
@@ -197,6 +205,11 @@ class WordAligner:
                         return True
         except NotFound:  # the job was deleted meanwhile
             return True
+        except ObjectStoreFailed as failure:
+            self._rests_until = time.monotonic() + REST_S
+            facts = {"action": "alignment_waits", "job": job_id, "cause": failure.code}
+            logger.warning("Edited words wait for their recording: %s", failure.message, extra=facts)
+            raise Interrupted from failure
         return done
 
     def _suits(self, job: Job, wanted: WordStretch) -> bool:

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whisper_service import __version__
-from whisper_service.app import cluster_check, self_test
+from whisper_service.app import cluster_check, object_storage_check, self_test
 from whisper_service.app.self_test import Check, Verdict, failed
 from whisper_service.cli.output import write_bytes
 from whisper_service.config.load import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, resource
@@ -86,6 +86,8 @@ async def _examine(config: Config, add: Callable[[Check], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=data.root, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
         add(await database(scratch))
+        if config.storage.media:
+            add(await object_storage_check.check(config))
         add(await self_test.media(config, scratch))
         check, located = await model(config, data)
         add(check)

@@ -137,8 +137,15 @@ class LiveSettings(Section, frozen=True):
 
 
 class StorageSettings(Section, frozen=True):
-    """What is kept on disk."""
+    """What is kept, and where."""
 
+    media: Annotated[
+        str,
+        setting(
+            'recordings of ended jobs move to object storage: "s3://bucket/prefix"; empty: they stay on the disk',
+            pattern=r"^(s3://[A-Za-z0-9][A-Za-z0-9._-]{1,253}(/[A-Za-z0-9._~-]+)*/?)?$",
+        ),
+    ] = ""
     min_free_bytes: Annotated[Count, setting("uploads that would leave less are refused", NOW)] = 256 * 1024**2
     keep_changes: Annotated[Positive, setting("events that a returning client can still get", RESTART)] = 200_000
     keep_changes_s: Annotated[
@@ -161,6 +168,22 @@ class StorageSettings(Section, frozen=True):
     listening_copy: Annotated[
         bool, setting("keep a small copy of recordings that browsers cannot play: 21 MB an hour", NOW)
     ] = True
+
+
+class S3Settings(Section, frozen=True):
+    """The object storage. An empty setting is read from AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and others."""
+
+    endpoint: Annotated[
+        str, setting("http(s)://host:port of a server other than Amazon's", pattern=r"^(https?://[^\s]+)?$")
+    ] = ""
+    region: str = ""
+    access_key_id: Annotated[Secret, setting("with secret_access_key; neither: as the environment says")] = ""
+    secret_access_key: Secret = ""
+
+    def __post_init__(self) -> None:
+        """Check what one setting alone cannot tell. Raises `ValueError`."""
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ValueError("access_key_id and secret_access_key come together: set both, or neither")
 
 
 class SpeechSettings(Section, frozen=True):
@@ -321,6 +344,7 @@ class Config(Section, frozen=True):
     links: LinkSettings = LinkSettings()
     live: LiveSettings = LiveSettings()
     storage: StorageSettings = StorageSettings()
+    s3: S3Settings = S3Settings()
     speech: SpeechSettings = SpeechSettings()
     models: ModelSettings = ModelSettings()
     media: MediaSettings = MediaSettings()

@@ -28,6 +28,13 @@
     ├── Unavailable                     shutting_down            503
     ├── StoreBroken                     database_broken          500
     ├── StoreBusy                       database_busy            503
+    ├── ObjectStoreFailed               object_store_failed      503
+    │   ├── ObjectStoreUnreachable      object_store_unreachable 503
+    │   ├── ObjectStoreDenied           object_store_denied      503
+    │   ├── BucketUnusable              bucket_unusable          503
+    │   ├── ObjectStoreSupportMissing   object_store_support_missing 503
+    │   ├── RecordingLost               recording_lost           404
+    │   └── RecordingAltered            recording_altered        503
     ├── UploadBroken                    upload_broken            400
     ├── LinkFailed                      url_failed               -
     ├── WebPage                         web_page                 -
@@ -215,6 +222,51 @@ class StoreBusy(ServiceError):
 
     code = "database_busy"
     hint = "Close the program that has the file open, for instance a database browser or a backup. Then try again."
+
+
+class ObjectStoreFailed(ServiceError):
+    """The object storage cannot be used."""
+
+    hint = "The log of the service says more. `doctor` tries the object storage."
+
+
+class ObjectStoreUnreachable(ObjectStoreFailed):
+    """The object storage does not answer."""
+
+    hint = "Check the network and s3.endpoint. The service tries again by itself."
+
+
+class ObjectStoreDenied(ObjectStoreFailed):
+    """The object storage refuses access."""
+
+    hint = (
+        "Check the credentials (s3.access_key_id and s3.secret_access_key, or AWS_ACCESS_KEY_ID and others), and that"
+        " they may put, get and delete objects in the bucket."
+    )
+
+
+class BucketUnusable(ObjectStoreFailed):
+    """The bucket cannot be used."""
+
+    hint = "Make the bucket that storage.media names, or correct storage.media and s3.region."
+
+
+class ObjectStoreSupportMissing(ObjectStoreFailed):
+    """The package that speaks to object storage is not installed."""
+
+    hint = 'Install "whisper_service[s3]" and start the service again. Recordings stay on this machine until then.'
+
+
+class RecordingLost(ObjectStoreFailed):
+    """The recording is not in the object storage any more."""
+
+    hint = "Somebody deleted it there. Its text can be exported; to hear the recording here, send it again."
+
+
+class RecordingAltered(ObjectStoreFailed):
+    """The bytes in the object storage are not those of the recording."""
+
+    hint = "Somebody changed the object there, or the storage is broken. Send the recording again."
 
 
 class UploadBroken(ServiceError):

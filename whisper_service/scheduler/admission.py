@@ -35,8 +35,8 @@ of many recordings is complete."""
 HEADS: Final = MAX_TOGETHER + MORE_AT_FRONT
 """Pending jobs of each length that the planner sees. No plan claims more."""
 MAX_WITHOUT_MODEL: Final = 64
-"""Claimed jobs that do not count as in work: they wait for the download of a model, or have all their text and wait for
-their speakers."""
+"""Claimed jobs that do not count as in work: they wait for a model or for their recording, or have all their
+text and wait for their speakers."""
 
 
 class Length(IntEnum):
@@ -70,7 +70,7 @@ def claim(view: View) -> Iterator[ClaimJob]:
     for work in view.jobs:
         if work.live:  # `live.max_sessions` limits them
             continue
-        if (work.model_missing or (work.unassigned and has_all_text(work))) and uncounted:
+        if (work.model_missing or work.away or (work.unassigned and has_all_text(work))) and uncounted:
             uncounted -= 1
         else:
             at_work[length_of(work)] += 1
@@ -91,7 +91,11 @@ def _has_place(length: Length, at_work: Counter[Length], more: int) -> bool:
 def decode(view: View) -> Iterator[StartDecode]:
     """Yield the recordings that the idle media actors read now."""
     idle = deque(actor.name for actor in view.media if actor.idle)
-    waiting = [job for job in view.jobs if job.decoding is Decoding.WAITING and not job.model_missing and not job.live]
+    waiting = [
+        job
+        for job in view.jobs
+        if job.decoding is Decoding.WAITING and not job.model_missing and not job.live and not job.away
+    ]
     if not idle or not waiting:
         return
     running = Counter(length_of(job) for job in view.jobs if job.decoding is Decoding.RUNNING)
@@ -110,7 +114,7 @@ def decode(view: View) -> Iterator[StartDecode]:
 def follow(view: View) -> Iterator[FollowSession]:
     """Yield the live sessions that nobody follows yet."""
     for job in view.jobs:
-        if job.live and job.decoding is Decoding.WAITING:
+        if job.live and job.decoding is Decoding.WAITING and not job.away:
             yield FollowSession(job.job_id)
 
 

@@ -17,6 +17,7 @@ from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
+from whisper_service.scheduler.recordings import Recordings
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.speakers_actor import SpeakersActor
 from whisper_service.storage.data_dir import DataDir
@@ -46,6 +47,8 @@ class Context:
     gateway: Supervisor | None = None  # of a cluster; None: this machine does all the work
     alignment: AlignmentActor = field(default_factory=AlignmentActor)
     drafts: LiveDrafts = field(default_factory=LiveDrafts)
+    recordings: Recordings | None = None  # None: every recording is on this machine
+    run_task: Callable[..., object] = field(default=lambda *_: None)  # beside the loop, until the service ends
     unwritten: dict[str, Problem | None] = field(default_factory=dict)
     """Jobs that ended while the store could not be written: the cause, or None for those that start again."""
 

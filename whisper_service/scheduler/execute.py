@@ -12,7 +12,7 @@ from anyio import to_thread
 from whisper_service.core.domain import Job, Problem
 from whisper_service.core.errors import ModelTooBig, ServiceError, StoreBusy
 from whisper_service.models.catalog import AUTO
-from whisper_service.scheduler import draft_work, model_actions, speakers_work, views
+from whisper_service.scheduler import draft_work, model_actions, recording_work, speakers_work, views
 from whisper_service.scheduler.aborts import fail, fail_all, problem_of
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
@@ -31,10 +31,14 @@ async def carry_out(context: Context, step: views.Step) -> bool:
             return True
         case views.StartDecode(job_id, actor):
             run = runs.get(job_id)
+            if run is not None and not await recording_work.bring(context, job_id):
+                return True
             if run is not None and context.media.start(run.job, actor, limit_s=run.limit_s):
                 run.decoding, run.media_actor = views.Decoding.RUNNING, actor
         case views.FollowSession(job_id):
             run = runs.get(job_id)
+            if run is not None and not await recording_work.bring(context, job_id):
+                return True
             if run is not None and context.live.follow(run.job, await context.store.session_state(job_id)):
                 run.decoding, run.media_actor = views.Decoding.RUNNING, context.live.actor.name
         case views.LoadModel(model, seat):

@@ -181,11 +181,15 @@ class Loop:
             run = context.ledger.runs.get(chunk[0])
             return run is not None and run.waits_for(chunk[1], batch)
 
+        def away(job_id: str) -> bool:
+            return context.recordings is not None and context.recordings.is_coming(job_id)
+
         shown = MAX_READY * len(context.fleet.seats)
 
         return views.View(
             jobs=tuple(
-                view_of(run, model_missing=missing(run.job.model), shown=shown) for run in context.ledger.runs.values()
+                view_of(run, model_missing=missing(run.job.model), away=away(run.job.id), shown=shown)
+                for run in context.ledger.runs.values()
             ),
             queue=await context.ledger.queue(),
             media=context.media.view(),
@@ -198,6 +202,9 @@ class Loop:
         """Return what keeps a job in work from going on until a person acts."""
         reader = self._context.media if run.job.live is None else self._context.live
         if run.decoding is not Decoding.DONE and (problem := reader.obstacle) is not None:
+            return problem
+        recordings = self._context.recordings
+        if recordings is not None and (problem := recordings.problem_of(run.job.id)) is not None:
             return problem
         return self._context.fleet.obstacle(run.job.model)
 

@@ -29,7 +29,7 @@ def phase_of(run: Run, loaded: str | None, *, model_missing: bool = False, fetch
     return Phase.DOWNLOADING_MODEL if fetching and run.speakers.ready else Phase.SPEAKERS
 
 
-def view_of(run: Run, *, model_missing: bool = False, shown: int = MAX_READY) -> JobView:
+def view_of(run: Run, *, model_missing: bool = False, away: bool = False, shown: int = MAX_READY) -> JobView:
     """Return a job as the planner sees it, with the first `shown` of its waiting chunks."""
     job, options, speakers = run.job, run.job.options, run.speakers
     detect = "detect" if options.task is Task.DETECT else ""
@@ -56,4 +56,5 @@ def view_of(run: Run, *, model_missing: bool = False, shown: int = MAX_READY) ->
         unassigned=speakers is not None and speakers.left,
         heard_last=0 if speakers is None else speakers.last_command,
         live=job.live is not None,
+        away=away,
     )

@@ -58,6 +58,7 @@ class JobView(Value, frozen=True):
     unassigned: bool = False  # its speakers are to be named before it ends
     heard_last: int = 0  # the number of the last command for its speakers; 0: none
     live: bool = False  # a live session: the live actor reads its recording
+    away: bool = False  # its recording is being fetched from object storage
     troubled: bool = False  # actors died over one of the `ready` chunks; follows from them
 
     def __post_init__(self) -> None:

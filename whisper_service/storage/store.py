@@ -31,6 +31,7 @@ from whisper_service.storage.queries import JOBS, TO_FETCH, JobQueries, raise_no
 from whisper_service.storage.service_state import ServiceState
 from whisper_service.storage.session_keys import SessionKey, SessionKeys
 from whisper_service.storage.speakers import Speakers
+from whisper_service.storage.stored_recordings import StoredRecordings
 from whisper_service.storage.transcript_edits import TranscriptEdits
 from whisper_service.storage.vocabulary import Vocabulary
 from whisper_service.storage.webhook_queue import WebhookQueue
@@ -83,6 +84,7 @@ class Store(JobQueries):
         self.alignments = Alignments(self._db, self.edits)
         self.vocabulary = Vocabulary(self._db)
         self.session_keys = SessionKeys(self._db)
+        self.recordings = StoredRecordings(self._db)
         self.webhook_queue = WebhookQueue(self._db)
         self.service_state = ServiceState(self._db, self.change_log)
 
@@ -118,6 +120,9 @@ class Store(JobQueries):
                 await self._db.run("UPDATE job SET hints = :hints WHERE id = :id", hints=told, id=job.id)
             if key is not None:
                 await self.session_keys.add(key, job.id)
+            if job.of is not None:  # the recording is shared, wherever it is
+                shared = "UPDATE job SET stored_as = (SELECT stored_as FROM job WHERE id = :of) WHERE id = :id"
+                await self._db.run(shared, id=job.id, of=job.of)
             return await self._written(row_mapping.job(found[0]))
 
     async def move(self, job_id: str, cause: Cause, **fields: Any) -> Written:

@@ -630,6 +630,7 @@ export const en = {
     hardware: 'Hardware',
     storage_card: 'Storage',
     disk_recordings: 'Recordings',
+    disk_objects: 'Recordings in object storage',
     disk_transcripts: 'Transcripts',
     disk_models: 'Models',
     subscribers: 'Connected browsers',

@@ -64,6 +64,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
         "term",
         "session_state",
         "session_key",
+        "stored_object",
     )
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tests.unit.scheduler.planner_views import (
     work,
 )
@@ -11,6 +13,7 @@ from whisper_service.scheduler.planner import plan
 from whisper_service.scheduler.views import (
     ClaimJob,
     Decoding,
+    FollowSession,
     MediaActorView,
     StartDecode,
     View,
@@ -110,6 +113,18 @@ def test_a_job_that_comes_last_is_seen_if_few_are_before_it() -> None:
         queue = admission.with_last(queue, WaitingJob(f"m{n}", 1, 600.0))
     assert [job.job_id for job in queue] == [f"m{n}" for n in range(admission.HEADS)]
     assert admission.with_last(queue, WaitingJob("clip", 1, 5.0))[-1].job_id == "clip"
+
+
+def test_a_recording_that_is_fetched_is_read_when_it_is_here_and_nobody_waits_behind_it() -> None:
+    actors = (MediaActorView("media-1", idle=True), MediaActorView("media-2", idle=True))
+    long = admission.LONG_BYTES + 1
+    away = tuple(work(f"a{n}", decoding=Decoding.WAITING, away=True, bytes=long) for n in range(admission.MAX_LONG + 1))
+    session = work("s", decoding=Decoding.WAITING, away=True, live=True)
+    here = work("h", decoding=Decoding.WAITING, bytes=long)
+    steps = plan(View(jobs=(*away, session, here), queue=(WaitingJob("next", long),), media=actors), 0.0)
+    assert steps == [ClaimJob("next"), StartDecode("h", "media-1")]
+    came = plan(View(jobs=(replace(away[0], away=False), replace(session, away=False)), media=actors), 0.0)
+    assert came == [StartDecode("a0", "media-1"), FollowSession("s")]
 
 
 def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without_number() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Annotated, Final
 
@@ -16,7 +17,7 @@ from whisper_service.core.domain import Playable
 from whisper_service.core.errors import NotFound
 from whisper_service.web.http.content_disposition import content_disposition
 from whisper_service.web.http.errors import problems
-from whisper_service.web.http.file_response import FileResponse
+from whisper_service.web.http.file_response import FileResponse, RangedSource
 from whisper_service.web.http.parameters import JobId, Served
 
 UNKNOWN: Final = "application/octet-stream"
@@ -84,9 +85,14 @@ async def media(service: Served, job_id: JobId, original: Original = None) -> AS
         copy = await _existing(service.jobs.listening_copy(job.id), "The listening copy is not on the disk any more.")
         name = content_disposition("inline", PurePath(job.name).stem + ".webm")
         return FileResponse(copy, COPY, await _etag_of(copy), {**_HEADERS, "Content-Disposition": name})
-    path = await _existing(service.jobs.recording(job.id), "The recording of this job is not on the disk any more.")
-    kind = media_type(await to_thread.run_sync(_head, path))
+    path = service.jobs.recording(job.id)
     headers = {**_HEADERS, "Content-Disposition": content_disposition("inline", job.name)}
+    if not await to_thread.run_sync(path.is_file) and (stored := await service.jobs.stored_recording(job.id)):
+        read = partial(service.jobs.read_stored, stored)
+        kind = media_type(await read(0, min(HEAD, stored.bytes)))
+        return FileResponse(RangedSource(stored.bytes, read), kind, f'"{stored.sha256[:32]}"', headers)
+    path = await _existing(path, "The recording of this job is not on the disk any more.")
+    kind = media_type(await to_thread.run_sync(_head, path))
     etag = f'"{job.sha256[:32]}"' if job.sha256 else await _etag_of(path)
     return FileResponse(path, kind, etag, headers)
 
@@ -127,7 +133,7 @@ _RESPONSES: Final = {
     200: ResponseSpec(bytes, description="The whole file", media_type=UNKNOWN, generate_examples=False),
     206: ResponseSpec(bytes, description="The range of the request", media_type=UNKNOWN, generate_examples=False),
     304: ResponseSpec(None, description="The client has the file", generate_examples=False),
-    **problems(404, 416, 422),
+    **problems(404, 416, 422, 503),
 }
 _GET: Final = {
     "/api/jobs/{job_id:str}/media": (

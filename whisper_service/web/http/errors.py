@@ -38,6 +38,8 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.ImportRefused: 403,
     errors.StoreBusy: 503,
     errors.Unavailable: 503,
+    errors.ObjectStoreFailed: 503,
+    errors.RecordingLost: 404,
     errors.UploadBroken: 400,
     errors.UploadLocked: 423,
     errors.ChecksumMismatch: 460,

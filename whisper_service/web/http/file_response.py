@@ -5,8 +5,10 @@ The framework has none of these for files. Without ranges, no browser can jump w
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,9 +19,15 @@ from anyio import CancelScope, create_task_group, to_thread
 from litestar.types import Receive, Scope, Send
 
 from whisper_service.core.domain import Problem
+from whisper_service.core.errors import ServiceError
+
+logger = logging.getLogger(__name__)
 
 BLOCK: Final = 256 * 1024
 """Bytes per read: few switches to a thread, and little is read in vain when a player jumps."""
+FAR_BLOCK: Final = 1024 * 1024
+"""Bytes per read of what is somewhere else: a request there takes some 20 ms besides its bytes."""
+Read = Callable[[int, int], Awaitable[bytes]]
 _RANGE: Final = re.compile(r"bytes=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
 _TAGS: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _DIGITS: Final = 19  # of an offset; a larger one is beyond every file
@@ -65,14 +73,22 @@ def matches(value: str | None, etag: str) -> bool:
     return value.strip() == "*" or etag.removeprefix("W/") in (tag.removeprefix("W/") for tag in _TAGS.findall(value))
 
 
+class RangedSource(NamedTuple):
+    """Bytes that are somewhere else: how many there are, and how to read those from one offset up to another."""
+
+    size: int
+    read: Callable[[int, int], Awaitable[bytes]]
+
+
 @dataclass
 class FileResponse:
     """A file as the ASGI answer to a GET or HEAD. A handler returns it.
 
-    `etag` includes its quotes. Only a strong tag allows `If-Range`. Small content may be `bytes` instead of a file.
+    `etag` includes its quotes. Only a strong tag allows `If-Range`. Small content may be `bytes` instead of a file. The
+    first block of a `RangedSource` is read before the answer begins: what is raised then is the answer.
     """
 
-    source: Path | bytes
+    source: Path | bytes | RangedSource
     media_type: str
     etag: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -84,9 +100,7 @@ class FileResponse:
         if matches(request.get("if-none-match"), self.etag):
             await _send(send, 304, headers, b"")
             return
-        opened = await to_thread.run_sync(self._open)
-        try:
-            size = await to_thread.run_sync(opened.seek, 0, 2)
+        async with self._opened() as (size, read, block):
             headers["Content-Type"] = self.media_type
             status, span = 200, ByteRange(0, size)
             if method == "GET" and self._may_be_partial(request.get("if-range")):
@@ -102,22 +116,39 @@ class FileResponse:
             if method == "HEAD":
                 await _send(send, status, headers, b"")
             else:
+                first = await read(span.start, min(span.end, span.start + block))
                 await _start(send, status, headers)
-                await _stream(opened, span, receive, send)
+                await _stream(read, first, span, block, receive, send)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[int, Read, int]]:
+        """Give the number of bytes, a function that reads some of them, and how many it should read at once."""
+        if isinstance(self.source, RangedSource):
+            yield (*self.source, FAR_BLOCK)
+            return
+        source = self.source
+        file: BinaryIO = BytesIO(source) if isinstance(source, bytes) else await to_thread.run_sync(source.open, "rb")
+
+        async def read(start: int, end: int) -> bytes:
+            return await to_thread.run_sync(_read, file, start, end)
+
+        try:
+            yield await to_thread.run_sync(file.seek, 0, 2), read, BLOCK
         finally:
             with CancelScope(shield=True):
-                await to_thread.run_sync(opened.close)
-
-    def _open(self) -> BinaryIO:
-        return BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
+                await to_thread.run_sync(file.close)
 
     def _may_be_partial(self, if_range: str | None) -> bool:
         """Return whether a range means this version of the file. `If-Range` must have its tag, or be missing."""
         return if_range is None or (if_range.strip() == self.etag and not self.etag.startswith("W/"))
 
 
-async def _stream(file: BinaryIO, span: ByteRange, receive: Receive, send: Send) -> None:
-    """Send a part of the file as the body until the client disconnects. After that, `send` would return at once."""
+async def _stream(read: Read, first: bytes, span: ByteRange, block: int, receive: Receive, send: Send) -> None:
+    """Send a part of the file as the body until the client disconnects. After that, `send` would return at once.
+
+    `first`: its first block. A source that fails in the middle ends the answer early, which the client sees by its
+    length.
+    """
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -126,11 +157,17 @@ async def _stream(file: BinaryIO, span: ByteRange, receive: Receive, send: Send)
 
     async with create_task_group() as tasks:
         tasks.start_soon(watch)
-        at, end = span
-        while at < end and (block := await to_thread.run_sync(_read, file, at, min(BLOCK, end - at))):
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-            at += len(block)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        at, data = span.start, first
+        try:
+            while data:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                at += len(data)
+                data = await read(at, min(span.end, at + block)) if at < span.end else b""
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except ServiceError as error:
+            logger.warning(
+                "An answer ends early: %s", error.message, extra={"action": "answer_cut", "code": error.code}
+            )
         tasks.cancel_scope.cancel()
 
 
@@ -161,6 +198,6 @@ def _offset(digits: str) -> int:
     return int(digits or 0) if len(digits) < _DIGITS else 10**_DIGITS
 
 
-def _read(file: BinaryIO, at: int, length: int) -> bytes:
-    file.seek(at)
-    return file.read(length)
+def _read(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(end - start)
