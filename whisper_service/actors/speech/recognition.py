@@ -214,6 +214,7 @@ class Recognizer:
         improbable = [window for window in windows if window.loops or window.avg_logprob < IMPROBABLE_LOGPROB]
         self._divide([window for window in improbable if has_hint(window)])
         windows = [window for window in windows if not window.divided]
+        self._hear_again([window for window in windows if window.part and window.avg_logprob < UNLIKELY_LOGPROB])
         self._search_second([window for window in improbable if window.second and not window.divided], prompt)
         doubtful = [window for window in windows if _is_doubtful(window, strategy)]
         self._find_aliens([window for window in doubtful if window.fixed])
@@ -229,6 +230,12 @@ class Recognizer:
             probability = probabilities.get(window.language, 0.0)
             window.alien = probability < ALIEN
             window.progress.effort.in_doubt |= probability < DOUBT
+
+    def _hear_again(self, windows: Sequence[Window]) -> None:
+        """Look for other languages of parts with an improbable text. A short part may have got a wrong one."""
+        heard = self._engine.detect_languages([window.states for window in windows])
+        for window, probabilities in zip(windows, heard, strict=True):
+            window.second = language_choice.second(probabilities, window.language)
 
     def _search_second(self, windows: Sequence[Window], prompt: str | None) -> None:
         """Decode the windows in their second language. A window keeps its language if that text is better."""

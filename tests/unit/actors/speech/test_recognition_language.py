@@ -150,6 +150,26 @@ def test_an_improbable_text_is_tried_in_the_other_language_and_the_better_one_ke
     assert [(s.language, text_of(s.words)) for s in found.sentences] == [("zh", "one two three.")]
 
 
+@pytest.mark.parametrize(
+    ("logprob", "kept"),
+    [pytest.param(-1.2, "ja", id="improbable"), pytest.param(-0.9, "zh", id="probable enough")],
+)
+def test_a_part_with_an_improbable_text_is_heard_again(logprob: float, kept: str) -> None:
+    """A short part may have got a wrong language, and then its text would be dropped."""
+
+    def heard(begin: float, end: float) -> dict[str, float]:
+        return {"zh": 0.5, "ja": 0.4} if 2 < begin < 3 else two_languages(begin, end)
+
+    def says(begin: float, end: float, language: str) -> Text:
+        text = complete(begin, end, GREEDY, False)
+        return Text(text.words, logprob if language == "zh" else SURE)
+
+    engine = FakeEngine(complete, heard=heard, says=says)
+    ((_, found),) = listening(engine, SPEECH, AudioChunk(sound(6), "en", follow=True))
+    said = [(sentence.language, text_of(sentence.words)) for sentence in found.sentences]
+    assert said == [("en", "one two three."), (kept, "four five six.")]
+
+
 def test_languages_hidden_in_an_improbable_text_are_looked_for() -> None:
     def says(begin: float, end: float, language: str) -> Text:
         text = complete(begin, end, GREEDY, False)
