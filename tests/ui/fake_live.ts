@@ -21,6 +21,7 @@ export class Service {
     return answer
   }
   private act(method: string, address: string, offset: string | undefined, body: unknown): Response {
+    if (method === 'HEAD') return this.say(this.ended ? 410 : 200, null)
     if (method === 'POST' && address.endsWith('/live')) return this.say(201, { id: 'job' })
     if (address.endsWith('/end')) {
       this.ended ??= 'client'

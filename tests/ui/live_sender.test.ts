@@ -123,3 +123,43 @@ it('leaves a recording to another one', async () => {
   sender.close()
   expect(await running).toBe(null)
 })
+
+it('catches up over a line that is cut every second while answers take more than half of it', async () => {
+  vi.useFakeTimers()
+  const { service, sender, add, rows, recording } = set(300)
+  recording.stopped = false
+  const [LIFE_MS, WAY_MS, PIECE_MS] = [1_000, 300, 2] // a request is there after one way, its answer after another
+  let cutAt = 0
+  const later = (ms: number) => new Promise<void>((done) => setTimeout(done, ms))
+  vi.stubGlobal('fetch', async (address: string, request: RequestInit) => {
+    if (Date.now() >= cutAt) cutAt = Date.now() + LIFE_MS // a new connection
+    const left = cutAt - Date.now()
+    const there = WAY_MS + (((request.body as Uint8Array | undefined)?.length ?? 0) / PIECE) * PIECE_MS
+    await later(Math.min(left, there))
+    if (there >= left) throw new TypeError('cut')
+    const answer = await service.fetch(address, request)
+    await later(Math.min(left - there, WAY_MS))
+    if (there + WAY_MS >= left) throw new TypeError('cut')
+    return answer
+  })
+  const normal = new Sender(
+    recording,
+    0,
+    { acknowledged: () => undefined, trouble: () => undefined, known: () => undefined },
+    (sender as unknown as { store: Store }).store,
+  )
+  const running = normal.run()
+  let nth = 300
+  for (; nth < 900; nth++) {
+    add(nth) // a tenth of a second of sound
+    normal.wake()
+    await vi.advanceTimersByTimeAsync(100)
+  }
+  expect(rows.size).toBeLessThan(50) // 300 at first, and the recording went on for a minute
+  recording.stopped = true
+  normal.wake()
+  await vi.advanceTimersByTimeAsync(20_000)
+  expect(await running).toEqual({ job: 'job' })
+  expect([...service.sound]).toEqual(Array.from({ length: nth * PIECE }, (_, at) => (Math.floor(at / PIECE) + 1) % 256))
+  vi.useRealTimers()
+})
