@@ -29,7 +29,9 @@ export function dispatch(message: Message): void {
   if (message.type !== 'connection') lastMessageAt.value = Date.now()
   if (message.type === 'update') announce(state.value.jobs[message.job.id], message.job)
   if (message.type === 'settings') void fetchSystem()
+  const { jobs: before, stale: missed } = state.value
   apply(message)
+  if (message.type === 'snapshot') fetchLines(before, missed)
   if (message.type === 'speakers' && message.timeline_changed && state.value.texts[message.id])
     void fetchSpeakers(message.id)
   if (state.value.stale && !fetching) void fetchSnapshot()
@@ -47,11 +49,26 @@ async function fetchSnapshot(): Promise<void> {
   if (answer.ok) {
     dispatch({ type: 'snapshot', snapshot: answer.value })
     void fetchModels()
-    for (const id of Object.keys(state.value.texts)) void fetchTranscript(id) // lines may have been missed
   } else if (!state.value.loaded) {
     if (state.value.connection === 'connecting') apply({ type: 'connection', connection: 'reconnecting' })
     setTimeout(() => dispatch({ type: 'reset' }), RETRY_MS)
   }
+}
+
+/** Fetch lines that came without an event: the events are blocked, or some may have been `missed`. A snapshot has none. */
+function fetchLines(before: State['jobs'], missed: boolean): void {
+  const { jobs, texts } = state.value
+  const changed = (id: string) => missed || JSON.stringify(jobs[id]) !== JSON.stringify(before[id])
+  for (const id of Object.keys(texts)) if (changed(id)) void fetchTranscript(id)
+  for (const { id, status, chunks_done } of Object.values(jobs))
+    if (status === 'processing' && chunks_done > (before[id]?.chunks_done ?? 0) && !texts[id]) void fetchNewestLine(id)
+}
+
+/** Fetch the line that the list shows of a job. */
+async function fetchNewestLine(id: string): Promise<void> {
+  const answer = await request<Transcript>('GET', `/api/jobs/${id}/transcript`)
+  const segment = answer.ok && answer.value.segments.at(-1)
+  if (segment) apply({ type: 'segment', seq: 0, id, segment })
 }
 
 /** Fetch a whole transcript. False: there is none. */

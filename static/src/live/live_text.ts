@@ -13,7 +13,7 @@ export function useLiveText(job: () => string | null, missing?: (is: boolean) =>
   }
   watch(job, fetch, { immediate: true })
   const ends = listen(({ type }) => {
-    if (type === 'snapshot' && state.value.connection === 'polling') void fetch() // lines come as events, which are blocked
+    if (type === 'snapshot' && missing && state.value.connection === 'polling') void fetch() // the job may be there now
   })
   onScopeDispose(ends)
   return computed(() => {
