@@ -20,13 +20,14 @@ from typing import Final, NamedTuple, Self
 import av
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.playback import AS_SENT, Playback, playback_of
 from whisper_service.core.domain import SAMPLE_RATE, Playable, Problem
 from whisper_service.core.errors import DiskFull
 from whisper_service.core.files import draft_of, is_disk_full, sync_directory, sync_file
-from whisper_service.supervision.messages.media import Decode
+from whisper_service.supervision.messages.media import Decode, no_listening_copy
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +57,16 @@ class ListeningCopy:
     """The copy of a recording in work, as a context manager. A copy that is not complete at the end is deleted.
 
     The service creates the file `draft_of(command.copy)`, and the actor never does: a file that was deleted with its
-    job must not come back. The copy gets its name when it is complete. One from an earlier decode is kept.
+    job must not come back. The copy gets its name when it is complete. One from an earlier decode is kept. With
+    `command.copy_in_place` the file of the copy has no name to get: it is empty until the copy begins, and again when
+    the copy is given up.
     """
 
     def __init__(self, command: Decode, recording: Recording) -> None:
         self._recording = recording
         self._source, self._spool = Path(command.source), Path(command.spool)
         self._target = Path(command.copy) if command.copy else None
+        self._in_place = command.copy_in_place
         self._spare_bytes = max(RESERVE_BYTES, command.spare_bytes)
         self._thread = ThreadPoolExecutor(1, "listening copy", initializer=_lower_priority)
         self._steps: list[Future[None]] = []
@@ -83,7 +87,7 @@ class ListeningCopy:
         self._thread.shutdown(cancel_futures=True)
         if self._encoder is not None:
             self._encoder.abandon()
-        if self._target is not None:
+        if self._target is not None and not self._in_place:
             with suppress(OSError):
                 draft_of(self._target).unlink(missing_ok=True)
 
@@ -115,10 +119,11 @@ class ListeningCopy:
 
     def _step(self, target: Path, samples: int, last: bool) -> None:
         """Bring the copy to this number of samples. Raises what the disk and the encoder raise, once."""
-        if self._stopped or _size(target):
+        if self._stopped or (self._encoder is None and _size(target)):
             return
         try:
-            self._encoder = self._encoder or _Encoder(draft_of(target))
+            draft = target if self._in_place else draft_of(target)
+            self._encoder = self._encoder or _Encoder(draft, in_place=self._in_place)
             while self._late and not self._stopped:
                 piece = min(PIECE, self._late)
                 self._write(self._encoder, np.zeros(piece, dtype=np.int16))
@@ -144,7 +149,8 @@ class ListeningCopy:
     def _write(self, encoder: _Encoder, samples: npt.NDArray[np.int16]) -> None:
         if encoder.samples >= self._look_at:
             self._look_at = encoder.samples + LOOK
-            if shutil.disk_usage(self._spool.parent).free < self._spare_bytes:
+            disk = shutil.disk_usage(self._spool)
+            if disk.total and disk.free < self._spare_bytes:  # files of memory are on no disk
                 raise DiskFull
         encoder.write(samples)
 
@@ -152,9 +158,10 @@ class ListeningCopy:
 class _Encoder:
     """An open copy without its name. Samples go in with `write`; `finish` or `abandon` ends the encoder."""
 
-    def __init__(self, part: Path) -> None:
+    def __init__(self, part: Path, *, in_place: bool) -> None:
         """Open the file, which must exist, and empty it. Raises `OSError`."""
         self._part = part
+        self._in_place = in_place
         self._file = part.open("r+b")
         self._file.truncate(0)
         self._container = av.open(self._file, "w", format="webm")
@@ -171,7 +178,7 @@ class _Encoder:
         self._container.mux(self._stream.encode(frame))
 
     def finish(self, target: Path) -> None:
-        """Write the end with the index, bring the file to stable storage, and give it its name.
+        """Write the end with the index, bring the file to stable storage, and give it its name if it has another one.
 
         Raises `FileNotFoundError` if the file was deleted with its job.
         """
@@ -180,18 +187,23 @@ class _Encoder:
         sync_file(self._file)
         self._file.close()
         self._open = False
-        self._part.replace(target)
-        sync_directory(target.parent)
+        if self._part != target:
+            self._part.replace(target)
+            sync_directory(target.parent)
 
     def abandon(self) -> None:
-        """Delete the file, unless it is finished."""
+        """Delete the file, unless it is finished. One that is in place is emptied."""
         if not self._open:
             return
         self._open = False
-        self._part.unlink(missing_ok=True)
+        if not self._in_place:
+            self._part.unlink(missing_ok=True)
         for close in (self._container.close, self._file.close):
             with suppress(OSError, av.FFmpegError):  # the disk may be full
                 close()
+        if self._in_place:
+            with suppress(OSError):
+                os.truncate(self._part, 0)
 
 
 def _size(target: Path) -> int:
@@ -205,13 +217,7 @@ def _remark(error: BaseException) -> Problem:
     full = is_disk_full(error) or isinstance(error, DiskFull)
     if not full:
         logger.warning("the listening copy failed", exc_info=error, extra={"action": "listening_copy_failed"})
-    return Problem(
-        code="no_listening_copy",
-        message="There is no copy of the recording for browsers: "
-        + ("the disk has no room for it." if full else "it could not be encoded."),
-        hint="The text is complete. To listen here, make room on the disk or convert the recording, and send it again.",
-        params={"detail": f"{type(error).__name__}: {error}"},
-    )
+    return replace(no_listening_copy(full=full), params={"detail": f"{type(error).__name__}: {error}"})
 
 
 def _lower_priority() -> None:

@@ -28,6 +28,7 @@ class Decode(Message, frozen=True):
     language: str | None = None  # tracks in this language are better
     name: str = ""  # of the file, as the client sent it: its extension tells the format of sound without a header
     copy: str = ""  # where a listening copy goes if browsers cannot play the file; empty: none is wanted
+    copy_in_place: bool = False  # `copy` is an empty file without a name; else the copy is made in a draft beside it
     spare_bytes: int = 0  # bytes that the copy leaves free on the disk
     channels: Channels = Channels.MIX
     apart: str = ""  # a second spool, for the channels of each sample if they are kept apart
@@ -103,6 +104,16 @@ class Decoded(Message, frozen=True):
     warnings: tuple[Problem, ...] = ()  # what was not read, and why
     playable: Playable | None = None  # what a player gets; None: there is nothing that plays
     copy_bytes: int = 0  # of the listening copy; 0: there is none
+
+
+def no_listening_copy(*, full: bool) -> Problem:
+    """Return what `Decoded` warns of when there is no copy although one is needed. `full`: the disk is."""
+    return Problem(
+        code="no_listening_copy",
+        message="There is no copy of the recording for browsers: "
+        + ("the disk has no room for it." if full else "it could not be encoded."),
+        hint="The text is complete. To listen here, make room on the disk or convert the recording, and send it again.",
+    )
 
 
 class SessionState(Message, frozen=True):
