@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from testkit.scripted_actors import FAR
 from whisper_service.cluster.far_actor import FarActor, OutpostGone
+from whisper_service.cluster.file_push import FileOffer, StoredFiles
+from whisper_service.cluster.model_push import ModelPush
 from whisper_service.cluster.outpost import Outpost, Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
@@ -92,6 +94,7 @@ class ScriptedCluster:
         self._lost_after_s = lost_after_s
         self._actors: dict[int, FarActor] = {}
         self._lives: set[asyncio.Task[None]] = set()
+        self._models = ModelPush()
 
     def have(self, nodes: list[dict[str, Any]], *, say: bool = True) -> None:
         """Have these machines from now on, and tell of them."""
@@ -108,7 +111,7 @@ class ScriptedCluster:
         match command:
             case Open(link=link):
                 calls = Calls(self, command)
-                self._actors[link] = actor = FarActor(command, calls, self._report, self._lost_after_s)
+                self._actors[link] = actor = FarActor(command, calls, self._report, self._lost_after_s, self._models)
                 life = asyncio.get_running_loop().create_task(actor.run())
                 self._lives.add(life)
                 life.add_done_callback(self._lives.discard)
@@ -180,6 +183,14 @@ class Calls:
         finally:
             gone.cancel()
             answer.cancel()
+
+    async def offer(self, offer: FileOffer) -> StoredFiles:
+        self._check()
+        return await self._outpost.offer(offer)
+
+    async def store(self, offer: FileOffer, file: int, at: int, data: bytes) -> StoredFiles:
+        self._check()
+        return await self._outpost.store(offer, file, at, data)
 
     async def signal(self, number: int) -> None:
         self._check()

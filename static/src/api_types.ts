@@ -2208,6 +2208,9 @@ export interface components {
             state: components["schemas"]["ActorState"];
             in_service: boolean;
             model: string | null;
+            loading: string | null;
+            arrived_bytes: number | null;
+            arriving_bytes: number | null;
             compute_type: string | null;
             batch_size: number;
             batches: number;

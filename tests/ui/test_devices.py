@@ -9,6 +9,7 @@ import pytest
 
 from testkit.browser import running_site, visiting
 from whisper_service.core.domain import Problem
+from whisper_service.supervision.messages.speech import ModelProgress
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -16,11 +17,14 @@ UNUSABLE = Problem("device_unusable", "There is no driver.", "Install it.")
 
 
 @pytest.mark.parametrize(
-    ("locale", "title", "out", "hint"),
-    [("en-US", "Devices", "Not used", "There is no driver."), ("zh-CN", "设备列表", "未使用", "GPU 无法使用")],
+    ("locale", "title", "out", "hint", "coming"),
+    [
+        ("en-US", "Devices", "Not used", "There is no driver.", "Downloading model: tiny, 40 MB / 145 MB"),
+        ("zh-CN", "设备列表", "未使用", "GPU 无法使用", "正在下载模型: tiny, 40 MB / 145 MB"),
+    ],
 )
 async def test_the_status_page_lists_devices_with_their_models_and_what_is_wrong(
-    browser: Any, tmp_path: Path, locale: str, title: str, out: str, hint: str
+    browser: Any, tmp_path: Path, locale: str, title: str, out: str, hint: str, coming: str
 ) -> None:
     async with running_site(tmp_path, speech={"device": "cuda:0,cuda:1", "slots": 1}) as site:
         job = await site.send("talk.wav", chunks=24, delay=0.01)
@@ -36,6 +40,9 @@ async def test_the_status_page_lists_devices_with_their_models_and_what_is_wrong
             assert await second.locator(".tag").inner_text() == out
             assert hint in await second.locator(".problem").inner_text()
             assert await page.locator("[data-device]").count() == 2
+            seat = site.service.parts.context.fleet.first
+            seat.loaded, seat.loading, seat.arriving = None, "tiny", ModelProgress("tiny", 40_000_000, 145_000_000)
+            await first.locator("[data-facts]").filter(has_text=coming).wait_for()
 
 
 async def test_one_device_needs_no_list(browser: Any, tmp_path: Path) -> None:

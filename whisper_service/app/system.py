@@ -44,6 +44,9 @@ class SeatInfo(Value, frozen=True):
     state: ActorState
     in_service: bool  # no: it cannot be used, and the others do the work
     model: str | None  # the loaded one
+    loading: str | None  # the model that is being loaded
+    arrived_bytes: int | None  # of that model, on the machine of the seat; None: it need not come there
+    arriving_bytes: int | None  # of that model in all
     compute_type: str | None
     batch_size: int  # chunks in a batch
     batches: int  # that it has now
@@ -163,6 +166,9 @@ def _seat_info(seat: SpeechActor) -> SeatInfo:
         state=seat.actor.state,
         in_service=not seat.device.out,
         model=seat.model,
+        loading=seat.loading,
+        arrived_bytes=seat.arriving.bytes if seat.arriving else None,
+        arriving_bytes=seat.arriving.total if seat.arriving else None,
         compute_type=seat.loaded.compute_type if seat.loaded else None,
         batch_size=seat.rung.batch,
         batches=view.batches + view.express_batches,

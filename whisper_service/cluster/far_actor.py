@@ -17,12 +17,16 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from whisper_service.cluster import sound, versions
+from whisper_service.cluster.file_push import FileCalls
+from whisper_service.cluster.model_push import ModelPush
 from whisper_service.cluster.outpost import Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.link import Exit
+from whisper_service.supervision.messages.base import Cancel
 from whisper_service.supervision.messages.cluster import LinkClosed, Open, Opened, Passed
-from whisper_service.supervision.protocol import Report, decode_command
+from whisper_service.supervision.messages.speech import Load
+from whisper_service.supervision.protocol import Report, decode_command, encode
 
 AGAIN_S: Final = 0.2
 """Seconds before a call that may not have arrived is repeated."""
@@ -50,7 +54,7 @@ class OutpostSilent(Exception):
     """A call failed that may or may not have arrived. It may be repeated."""
 
 
-class OutpostCalls(Protocol):
+class OutpostCalls(FileCalls, Protocol):
     """The calls to one outpost. They raise `OutpostGone` and `OutpostSilent`; a canceled call may still arrive."""
 
     async def start(self, entry: str, wanted: Versions) -> tuple[Started, str]:
@@ -71,17 +75,24 @@ class OutpostCalls(Protocol):
 class FarActor:
     """One far actor, from `Open` to `LinkClosed`. All methods are called on the gateway's event loop.
 
-    Commands may come before `run`. None may come after `LinkClosed`.
+    Commands may come before `run`. None may come after `LinkClosed`. `models` sends those of all actors.
     """
 
     def __init__(
-        self, request: Open, outpost: OutpostCalls, emit: Callable[[Report], None], lost_after_s: float
+        self,
+        request: Open,
+        outpost: OutpostCalls,
+        emit: Callable[[Report], None],
+        lost_after_s: float,
+        models: ModelPush,
     ) -> None:
         self.heard_at = 0.0  # `time.monotonic` of the last answer; 0: none yet
         self._request = request
         self._outpost = outpost
         self._emit = emit
         self._lost_after_s = lost_after_s
+        self._models = models
+        self._host = ""  # of the node
         self._opened = anyio.Event()
         self._life = anyio.CancelScope()
         self._why = ""  # it was given up
@@ -139,6 +150,7 @@ class FarActor:
         if started.problem is not None:
             raise OutpostGone(started.problem.message, started.problem)
         self.heard_at = time.monotonic()
+        self._host = started.host
         self._opened.set()
         self._emit(Opened(self._request.link, node, started.host, started.pid))
         return await self._follow()
@@ -165,11 +177,23 @@ class FarActor:
 
     async def _put(self, number: int, data: bytes) -> None:
         await self._opened.wait()
-        sounds = await to_thread.run_sync(sound.read, decode_command(data), abandon_on_cancel=True)
+        command = decode_command(data)
         try:
+            if isinstance(command, Load):
+                data = await self._with_model(command)
+            sounds = await to_thread.run_sync(sound.read, command, abandon_on_cancel=True)
             await self._repeat(lambda: self._outpost.put(number, data, sounds))
         except OutpostGone as error:
             self._give_up(str(error))
+
+    async def _with_model(self, command: Load) -> bytes:
+        """Bring a model to the node, and return the command for the actor: nothing to do, if that is not possible."""
+
+        def say(report: Report) -> None:
+            self._emit(Passed(self._request.link, encode(report)))
+
+        placed = await self._models.place(command, self._host, self._outpost, self._repeat, say)
+        return encode(placed or Cancel(job_id=""))
 
     async def _repeat(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Call until there is an answer. Raises `OutpostGone`."""

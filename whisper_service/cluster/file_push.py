@@ -10,10 +10,10 @@ on where a dead one stopped. A piece that is not the wanted one changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -88,7 +88,7 @@ async def push(
     offer: FileOffer,
     folder: Path,
     *,
-    repeat: Callable[[Callable[[], Awaitable[StoredFiles]]], Awaitable[StoredFiles]],
+    repeat: Callable[[Callable[[], Coroutine[Any, Any, StoredFiles]]], Awaitable[StoredFiles]],
     on_bytes: Callable[[int], None],
     pieces: CapacityLimiter,
 ) -> StoredFiles:
@@ -115,7 +115,7 @@ async def push(
 
 async def _piece(
     calls: FileCalls, offer: FileOffer, folder: Path, wanted: StoredFiles
-) -> Callable[[], Awaitable[StoredFiles]]:
+) -> Callable[[], Coroutine[Any, Any, StoredFiles]]:
     """Read the wanted piece and return the call that stores it."""
     file = offer.files[wanted.file]
     size = min(PIECE_BYTES, file.size - wanted.at)

@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from whisper_service.cluster.far_actor import FarActor
+from whisper_service.cluster.model_push import ModelPush
 from whisper_service.cluster.ray_calls import RayCalls, log
 from whisper_service.cluster.versions import versions_differ
 from whisper_service.core.domain import Problem
@@ -79,6 +80,7 @@ class Gateway:
         self._nodes: tuple[ClusterNode, ...] | None = None  # None: not known yet
         self._heard_at = 0.0  # `time.monotonic` of the last answer of the cluster's head
         self._makers = CapacityLimiter(MAKERS)
+        self._models = ModelPush()
 
     async def serve(self, inbox: Inbox) -> None:
         """Carry messages until `Shutdown`. Ends the process when the cluster does not answer."""
@@ -95,7 +97,9 @@ class Gateway:
         match command:
             case Open(link=link):
                 outpost = RayCalls(command, self._makers)
-                self._actors[link] = actor = FarActor(command, outpost, self._report, self._join.lost_after_s)
+                self._actors[link] = actor = FarActor(
+                    command, outpost, self._report, self._join.lost_after_s, self._models
+                )
                 tasks.start_soon(actor.run)
             case Pass(link=link, data=data) if link in self._actors:
                 self._actors[link].send(data)

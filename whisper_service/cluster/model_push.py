@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ PIECES: Final = 4
 SAY_S: Final = 1.0
 """Seconds between two reports of the progress."""
 DISK_HINT: Final = "Free some space on that machine, or set XDG_CACHE_HOME there before Ray is started."
+CACHE_HINT: Final = "Let the user that runs Ray write there, or set XDG_CACHE_HOME before Ray is started."
 CONTENT_HINT: Final = (
     "It is sent again after a while. If that fails too, compare the files with `whisper_service models verify`."
 )
@@ -41,7 +42,7 @@ class ModelPush:
         command: Load,
         host: str,
         calls: FileCalls,
-        repeat: Callable[[Callable[[], Awaitable[StoredFiles]]], Awaitable[StoredFiles]],
+        repeat: Callable[[Callable[[], Coroutine[Any, Any, StoredFiles]]], Awaitable[StoredFiles]],
         say: Callable[[Report], None],
     ) -> Load | None:
         """Bring a model to a machine. Return the command with its folder there.
@@ -90,6 +91,6 @@ def _fault(model: str, host: str, refusal: NotStored, why: str) -> Fault:
         case NotStored.CONTENT:
             kind, code, hint = FaultKind.MODEL_BROKEN, FaultKind.MODEL_BROKEN.value, CONTENT_HINT
         case NotStored.FAILED:
-            kind, code, hint = FaultKind.MODEL_UNAVAILABLE, FaultKind.MODEL_UNAVAILABLE.value, DISK_HINT
+            kind, code, hint = FaultKind.MODEL_UNAVAILABLE, "cluster_cache_failed", CACHE_HINT
     message = f"The machine {host} of the cluster cannot store the model {model}. {why}"
     return Fault("model", kind.value, Problem(code, message, hint), model=model)

@@ -11,6 +11,7 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 
 from whisper_service.cluster.far_actor import OutpostGone, OutpostSilent
+from whisper_service.cluster.file_push import FileOffer, StoredFiles
 from whisper_service.cluster.outpost import Outpost, Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
@@ -62,6 +63,14 @@ class RayCalls:
     async def take(self, after: int, wait_s: float) -> Taken:
         taken: Taken = await _answer(self._outpost.take.remote(after, wait_s))
         return taken
+
+    async def offer(self, offer: FileOffer) -> StoredFiles:
+        stored: StoredFiles = await _answer(self._outpost.offer.remote(offer))
+        return stored
+
+    async def store(self, offer: FileOffer, file: int, at: int, data: bytes) -> StoredFiles:
+        stored: StoredFiles = await _answer(self._outpost.store.remote(offer, file, at, PickleBuffer(data)))
+        return stored
 
     async def signal(self, number: int) -> None:
         await _answer(self._outpost.signal.remote(number))

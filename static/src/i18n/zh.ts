@@ -920,6 +920,11 @@ export const zh: Translation = {
       cluster_unreachable: ['无法连接集群，会自动重试。', '请在本机以服务的用户运行 ray status，并检查地址和令牌。'],
       cluster_versions: ['集群中各机器的版本不同。', '请在所有机器上安装相同版本的 whisper_service、Python 和 Ray。'],
       cluster_package_missing: ['集群中有机器没有安装 whisper_service。', '请在该机器上安装相同版本。'],
+      cluster_disk_full: [
+        '集群中有机器没有空间存放模型。',
+        '请在该机器上释放空间，或在启动 Ray 前设置 XDG_CACHE_HOME。',
+      ],
+      cluster_cache_failed: ['集群中有机器无法写入模型缓存。', '请检查该机器上用户的缓存文件夹及其权限。'],
       cluster_engine_missing: ['没有安装 Ray，无法使用集群。', '请 pip install "whisper_service[ray]"。'],
       lost: ['运行工作进程的机器已断开，任务会重新分配。', '如非有意关机，请检查该机器和网络。'],
       hung: ['工作进程未按时响应，已更换并重新分配任务。', '如果机器较慢，请调高 [supervision] 中的时限。'],

@@ -17,6 +17,7 @@ import pytest
 
 from testkit import ray_cluster
 from testkit.ray_cluster import RayCluster
+from testkit.service import placeholder_model
 from tests.integration.cluster.gateway_process import (
     FarLink,
     GatewayProcess,
@@ -28,7 +29,7 @@ from tests.integration.cluster.gateway_process import (
 )
 from whisper_service.core.domain import Span
 from whisper_service.supervision.messages.base import Fault, Ready
-from whisper_service.supervision.messages.cluster import Join, LinkClosed, Nodes, Opened, Signal
+from whisper_service.supervision.messages.cluster import Join, LinkClosed, Nodes, Opened, Signal, WantSeats
 from whisper_service.supervision.messages.speech import BatchDone, ChunkDone, ChunkInput, Load, Transcribe
 
 pytestmark = [
@@ -73,8 +74,9 @@ def batch(folder: Path, number: int, **fields: object) -> Transcribe:
     return Transcribe(batch=number, chunks=chunks, **fields)  # type: ignore[arg-type]
 
 
-def load() -> Load:
-    return Load(model="m", path="/", device="cpu", compute_type="auto", slots=1, threads=1)
+def load(tmp_path: Path) -> Load:
+    folder = placeholder_model(tmp_path / "model")
+    return Load(model="m", path=str(folder), device="cpu", compute_type="auto", slots=1, threads=1)
 
 
 async def lives(link: FarLink) -> Opened:
@@ -85,7 +87,7 @@ async def lives(link: FarLink) -> Opened:
 
 async def test_the_text_of_two_nodes_is_that_of_this_machine(cluster: RayCluster, tmp_path: Path) -> None:
     batches = [batch(tmp_path, number) for number in range(4)]
-    expected = await at_home(tmp_path, [load(), *batches], len(batches))
+    expected = await at_home(tmp_path, [load(tmp_path), *batches], len(batches))
     texts = [report for report in expected if isinstance(report, ChunkDone)]
     assert len({report.segments[0].text for report in texts}) == 32
     assert sum(isinstance(report, Fault) for report in expected) == 4
@@ -93,7 +95,7 @@ async def test_the_text_of_two_nodes_is_that_of_this_machine(cluster: RayCluster
         nodes = await two_nodes(gateway)
         links = [gateway.open(), gateway.open()]
         for link in links:
-            link.send(load())
+            link.send(load(tmp_path))
             for each in batches:
                 link.send(each)
         opened = [await lives(link) for link in links]
@@ -116,7 +118,7 @@ async def at_work(cluster: RayCluster, folder: Path, prompt: str = "linger") -> 
     async with joined(cluster, folder, lost_after_s=LOST_AFTER_S) as gateway:
         await two_nodes(gateway)
         link = gateway.open()
-        link.send(load())
+        link.send(load(folder))
         link.send(batch(folder, 0, prompt=prompt))
         yield link, await lives(link)
 
@@ -124,7 +126,7 @@ async def at_work(cluster: RayCluster, folder: Path, prompt: str = "linger") -> 
 async def works(gateway: GatewayProcess, folder: Path) -> None:
     """See that an actor can be opened and does its work."""
     link = gateway.open()
-    link.send(load())
+    link.send(load(folder))
     link.send(batch(folder, 0))
     await link.until(BatchDone, batch=0)
     link.kill()
@@ -235,6 +237,14 @@ async def test_a_frozen_node_is_lost(cluster: RayCluster, tmp_path: Path) -> Non
         cluster.kill_node(address)
         await gone(opened.pid)
         cluster.start_node()
+
+
+async def test_a_wish_does_no_harm_to_a_cluster_without_an_autoscaler(cluster: RayCluster, tmp_path: Path) -> None:
+    async with joined(cluster, tmp_path) as gateway:
+        await two_nodes(gateway)
+        gateway.send(WantSeats(64, 1.0, 0.0))
+        await works(gateway, tmp_path)
+    assert "autoscaler" not in (tmp_path / "gateway.log").read_text()
 
 
 async def test_a_killed_gateway_takes_its_actors_along(cluster: RayCluster, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from testkit.scripted_actors import script
 from testkit.scripted_gateway import ScriptedCluster
+from testkit.service import placeholder_model
 from whisper_service.cluster.far_links import FarLinks
 from whisper_service.config.schema import ClusterSettings
 from whisper_service.core.domain import Span
@@ -123,8 +124,9 @@ async def life(connect: LinkFactory, tmp_path: Path, entry: str = ENTRY) -> Asyn
         await one.exit()
 
 
-def load(model: str) -> bytes:
-    return encode(Load(model=model, path="/", device="cpu", compute_type="auto", slots=1, threads=1))
+def load(model: str, tmp_path: Path) -> bytes:
+    folder = placeholder_model(tmp_path / "model")
+    return encode(Load(model=model, path=str(folder), device="cpu", compute_type="auto", slots=1, threads=1))
 
 
 def fault(tmp_path: Path, what: str) -> bytes:
@@ -139,7 +141,7 @@ async def test_commands_and_reports_arrive_in_order(connect: LinkFactory, tmp_pa
     names = [f"model {n}" for n in range(50)]
     async with life(connect, tmp_path) as one:
         for name in names:  # also those that are sent before the actor has started
-            one.link.send(load(name))
+            one.link.send(load(name, tmp_path))
         loaded = await one.until(len(names), Loaded)
         assert [report.model for report in loaded if isinstance(report, Loaded)] == names
         assert one.link.is_open
@@ -162,7 +164,7 @@ async def test_the_signal_that_ended_an_actor_and_its_last_words_are_told(
 ) -> None:
     async with life(connect, tmp_path) as one:
         await one.ready()
-        one.link.send(load("before"))
+        one.link.send(load("before", tmp_path))
         one.link.send(fault(tmp_path, what))
         ended = await one.exit()
         assert ended.code == -number
@@ -192,7 +194,7 @@ async def test_a_signal_makes_an_actor_write_its_stacks(connect: LinkFactory, tm
     async with life(connect, tmp_path) as one:
         await one.ready()
         one.link.signal(signal.SIGUSR1)
-        one.link.send(load("after"))
+        one.link.send(load("after", tmp_path))
         await one.until(1, Loaded)
         one.link.send(encode(Shutdown()))
         ended = await one.exit()
@@ -210,7 +212,7 @@ async def test_after_the_exit_nothing_comes_and_nothing_fails(connect: LinkFacto
         await one.ready()
         one.link.kill()
         await one.exit()
-        one.link.send(load("late"))
+        one.link.send(load("late", tmp_path))
         one.link.signal(signal.SIGUSR1)
         one.link.kill()
         async with life(connect, tmp_path) as other:  # long enough for anything that is on its way

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.unit.cluster.fake_link import FakeLink, made
 from whisper_service.cluster import far_actor
 from whisper_service.cluster.far_actor import FarActor, OutpostGone, OutpostSilent
+from whisper_service.cluster.file_push import FileOffer, StoredFiles
+from whisper_service.cluster.model_push import ModelPush
 from whisper_service.cluster.outpost import Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.link import Exit
-from whisper_service.supervision.messages.base import Cancel
+from whisper_service.supervision.messages.base import Cancel, Fault
 from whisper_service.supervision.messages.cluster import LinkClosed, Open, Opened, Passed
-from whisper_service.supervision.messages.speech import BatchDone
-from whisper_service.supervision.protocol import Report, encode
+from whisper_service.supervision.messages.speech import BatchDone, Load
+from whisper_service.supervision.protocol import Report, decode_command, decode_report, encode
 
 pytestmark = pytest.mark.anyio
 LOST_AFTER_S = 0.4
@@ -78,6 +82,18 @@ class FakeCalls:
             raise OutpostGone("The machine burnt down.")
         return taken
 
+    async def offer(self, offer: FileOffer) -> StoredFiles:
+        await self._travel("offer")
+        stored = await self.outpost.offer(offer)
+        self._answer("offer")
+        return stored
+
+    async def store(self, offer: FileOffer, file: int, at: int, data: bytes) -> StoredFiles:
+        await self._travel("store")
+        stored = await self.outpost.store(offer, file, at, data)
+        self._answer("store")
+        return stored
+
     async def signal(self, number: int) -> None:
         await self._travel("signal")
         await self.outpost.signal(number)
@@ -96,7 +112,9 @@ class Gateway:
     def __init__(self, calls: FakeCalls, lost_after_s: float) -> None:
         self.said: list[Report] = []
         self.news = asyncio.Event()
-        self.actor = FarActor(Open(link=4, name="cluster-1", entry="entry"), calls, self._emit, lost_after_s)
+        self.actor = FarActor(
+            Open(link=4, name="cluster-1", entry="entry"), calls, self._emit, lost_after_s, ModelPush()
+        )
 
     def _emit(self, report: Report) -> None:
         self.said.append(report)
@@ -253,3 +271,60 @@ async def test_the_end_of_the_gateway_ends_the_outpost() -> None:
     async with opened(calls) as gateway:
         await gateway.until(Opened)
     assert calls.ended == 1
+
+
+def load(folder: Path) -> bytes:
+    return encode(Load(model="tiny", path=str(folder), device="cpu", compute_type="auto", slots=1, threads=1))
+
+
+async def test_a_model_travels_before_its_command_and_nothing_else_waits_but_later_commands(tmp_path: Path) -> None:
+    class Held(FakeCalls):
+        offered, go_on = anyio.Event(), anyio.Event()
+
+        async def offer(self, offer: FileOffer) -> StoredFiles:
+            self.offered.set()
+            await self.go_on.wait()
+            return StoredFiles(path=str(node), bytes=offer.size)
+
+    (node := tmp_path / "node").mkdir()
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    calls = Held()
+    async with opened(calls) as gateway:
+        gateway.actor.send(command(0))
+        gateway.actor.send(load(tmp_path))
+        gateway.actor.send(command(2))
+        with anyio.fail_after(20):
+            await calls.offered.wait()
+        calls.link.report(report(0))
+        gateway.actor.signal(10)
+        await gateway.until(Passed)
+        assert await sent(calls.link, 2) == [command(0), b"signal 10"], "a later command waits for the model"
+        calls.go_on.set()
+        placed = decode_command((await sent(calls.link, 4))[2])
+        assert isinstance(placed, Load)
+        assert placed.path == str(node)
+        assert calls.link.sent[3] == command(2)
+
+
+async def test_a_model_that_cannot_come_is_a_fault_and_later_commands_arrive(tmp_path: Path) -> None:
+    calls = FakeCalls()
+    async with opened(calls) as gateway:
+        gateway.actor.send(load(tmp_path / "missing"))
+        gateway.actor.send(command(1))
+        (passed,) = await gateway.until(Passed)
+        assert isinstance(passed, Passed)
+        fault = decode_report(passed.data)
+        assert isinstance(fault, Fault)
+        assert (fault.scope, fault.problem.code) == ("model", "model_unavailable")
+        assert await sent(calls.link, 2) == [encode(Cancel(job_id="")), command(1)]
+
+
+async def test_a_machine_that_goes_while_a_model_travels_is_lost(tmp_path: Path) -> None:
+    class Leaving(FakeCalls):
+        async def offer(self, offer: FileOffer) -> StoredFiles:
+            raise OutpostGone("The machine burnt down.")
+
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    async with opened(Leaving()) as gateway:
+        gateway.actor.send(load(tmp_path))
+        assert (await gateway.closed()).exit == Exit(lost="The machine burnt down.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio.lowlevel
 import pytest
@@ -55,7 +55,7 @@ class Node:
         self.stored = 0  # bytes of pieces that came
         self._chance = random.Random(7)
         self._trouble = trouble
-        self._late: list[Callable[[], Awaitable[StoredFiles]]] = []
+        self._late: list[Callable[[], Coroutine[Any, Any, StoredFiles]]] = []
 
     async def offer(self, offer: FileOffer) -> StoredFiles:
         elsewhere = FileOffer(offer.key, offer.files, f"/nowhere{offer.path}")
@@ -65,14 +65,14 @@ class Node:
         self.stored += len(data)
         return await self._travel(lambda: self.models.store(offer, file, at, data))
 
-    async def repeat(self, call: Callable[[], Awaitable[StoredFiles]]) -> StoredFiles:
+    async def repeat(self, call: Callable[[], Coroutine[Any, Any, StoredFiles]]) -> StoredFiles:
         while True:
             try:
                 return await call()
             except Lost:
                 await anyio.lowlevel.checkpoint()
 
-    async def _travel(self, call: Callable[[], Awaitable[StoredFiles]]) -> StoredFiles:
+    async def _travel(self, call: Callable[[], Coroutine[Any, Any, StoredFiles]]) -> StoredFiles:
         self._late.append(call)
         if self._chance.random() < self._trouble:
             raise Lost
@@ -259,7 +259,7 @@ async def test_a_cache_that_cannot_be_written_is_said(home: Path, tmp_path: Path
     node = Node(tmp_path / "cache" / "models")
     assert await node.place(home) is None
     fault = node.fault()
-    assert fault.problem.code == "model_unavailable"
+    assert (fault.kind, fault.problem.code) == ("model_unavailable", "cluster_cache_failed")
     assert "XDG_CACHE_HOME" in (fault.problem.hint or "")
 
 
