@@ -23,19 +23,22 @@ import msgspec
 
 from whisper_service.cluster import versions
 from whisper_service.cluster.file_push import FileOffer, StoredFiles
+from whisper_service.cluster.node_decodes import FileStretch, Grown, NodeDecodes
 from whisper_service.cluster.node_models import NodeModels
 from whisper_service.cluster.sound import SoundFiles, memory_file
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem, Value
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.link import Exit, Link, LinkFactory
-from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.base import Cancel, Fault
+from whisper_service.supervision.messages.media import Decode
 from whisper_service.supervision.messages.speech import Load
 from whisper_service.supervision.process import ActorProcess
 from whisper_service.supervision.protocol import Command, decode_command, decode_report, encode
 
 AT_MOST: Final = 256
 """Reports in one answer: a report of a chunk has about 5 kB, so an answer stays far below the 100 MB of a message."""
+NO_ROOM: Final = "There was no room for {}: {}."
 SET_BY_RAY: Final = ("OMP_NUM_THREADS",)
 """Environment variables that Ray sets to the number of reserved cores. At home the actor decides by itself."""
 
@@ -54,6 +57,7 @@ class Taken(Value, frozen=True):
     first: int
     reports: tuple[bytes, ...] = ()
     exit: Exit | None = None
+    grown: dict[int, Grown] = msgspec.field(default_factory=dict)  # what must be at home before a report, by number
 
 
 class Outpost:
@@ -65,11 +69,14 @@ class Outpost:
         self._log: int | None = None  # descriptor
         self._sounds = SoundFiles()
         self._models = NodeModels()
+        self._decodes = NodeDecodes()
+        self._grown: dict[int, Grown] = {}  # by the numbers of reports
         self._due = 0  # the number of the next command for the actor
         self._early: dict[int, tuple[bytes, Sequence[bytes | memoryview | None]]] = {}
         self._first = 0  # the number of the first report that is kept
         self._reports: list[bytes] = []
         self._exit: Exit | None = None
+        self._killed = False
         self._news = asyncio.Event()
 
     async def start(self, entry: str, wanted: Versions) -> Started:
@@ -103,6 +110,9 @@ class Outpost:
         """
         if after > self._first:
             del self._reports[: after - self._first]
+            for number in range(self._first, after):
+                if (forgotten := self._grown.pop(number, None)) is not None and forgotten.ends:
+                    self._decodes.release(forgotten.decode)
             self._first = after
         if not self._reports and self._exit is None:
             self._news.clear()
@@ -112,7 +122,22 @@ class Outpost:
             except TimeoutError:
                 pass
         reports = tuple(self._reports[:AT_MOST])
-        return Taken(self._first, reports, self._exit if len(reports) == len(self._reports) else None)
+        last = self._first + len(reports)
+        grown = {number: each for number, each in self._grown.items() if number < last}
+        return Taken(self._first, reports, self._exit if len(reports) == len(self._reports) else None, grown)
+
+    async def write(self, number: int, file: str, at: int, data: bytes | memoryview) -> None:
+        """Store a piece of a file of the decode whose command has this number, before the command comes."""
+        if number < self._due or self._exit is not None:
+            return
+        try:
+            self._decodes.write(number, file, at, data)
+        except OSError as error:
+            self._give_up(NO_ROOM.format("a recording", error.strerror or error))
+
+    async def read(self, number: int, stretches: Sequence[FileStretch]) -> list[bytes]:
+        """Return parts of the files of a decode. Nothing, if its last report was taken before."""
+        return self._decodes.read(number, stretches)
 
     async def offer(self, offer: FileOffer) -> StoredFiles:
         """Return where a model is on this machine, or what is missing: see `file_push`."""
@@ -128,28 +153,39 @@ class Outpost:
             self._link.signal(number)
 
     async def kill(self) -> None:
-        """Kill the actor. Its exit comes with `take`."""
+        """Kill the actor. Its exit comes with `take`. What it made is not asked for any more."""
+        self._killed = True
         if self._link is not None and self._exit is None:
             self._link.kill()
+        elif self._exit is not None:
+            self._decodes.release_all()
 
     def _send_due(self) -> None:
         """Send the commands whose turn it is."""
         while self._link is not None and self._due in self._early:
-            self._send(*self._early.pop(self._due))
+            self._send(self._due, *self._early.pop(self._due))
             self._due += 1
 
-    def _send(self, data: bytes, sounds: Sequence[bytes | memoryview | None]) -> None:
-        """Send a command to the actor, with the sound on this machine. What cannot be done here is reported."""
+    def _send(self, number: int, data: bytes, sounds: Sequence[bytes | memoryview | None]) -> None:
+        """Send a command to the actor, with the files on this machine. What cannot be done here is reported."""
         if self._link is None or self._exit is not None:
             return
         command = decode_command(data)
         if isinstance(command, Load) and not Path(command.path).is_dir():
             self._on_message(encode(_no_model(command)))
             return
+        if isinstance(command, Cancel):
+            for each in self._decodes.cancel(number, command.job_id):
+                self._link.send(encode(each))
+            return
         try:
-            local: Command = self._sounds.put(command, sounds)
+            if isinstance(command, Decode):
+                local: Command = self._decodes.put(number, command)
+            else:
+                local = self._sounds.put(command, sounds)
         except OSError as error:
-            self._give_up(f"There was no room for the sound of a batch: {error.strerror or error}.")
+            what = "a recording" if isinstance(command, Decode) else "the sound of a batch"
+            self._give_up(NO_ROOM.format(what, error.strerror or error))
             return
         self._link.send(data if local is command else encode(local))
 
@@ -161,17 +197,32 @@ class Outpost:
             link.kill()
 
     def _on_message(self, data: bytes) -> None:
-        if self._exit is None:
-            with suppress(msgspec.DecodeError):  # the supervisor says what follows from a report that cannot be read
-                self._sounds.release(decode_report(data))
-            self._reports.append(data)
-            self._news.set()
+        if self._exit is not None:
+            return
+        grown: Grown | None = None
+        with suppress(msgspec.DecodeError):  # the supervisor says what follows from a report that cannot be read
+            report = decode_report(data)
+            self._sounds.release(report)
+            told, grown = self._decodes.take_in(report)
+            if told is None:
+                return
+            if grown is not None:
+                if isinstance(told, Fault) and told.kind == FaultKind.DISK_FULL:
+                    self._give_up(NO_ROOM.format("the sound of a recording", told.problem.message))
+                    return
+                data = encode(told)
+        if grown is not None:
+            self._grown[self._first + len(self._reports)] = grown
+        self._reports.append(data)
+        self._news.set()
 
     def _on_exit(self, ended: Exit) -> None:
         if self._exit is not None:
             return
         self._exit = ended
         self._sounds.release_all()
+        if self._killed:
+            self._decodes.release_all()
         if self._log is not None:
             os.close(self._log)
         self._news.set()
