@@ -15,6 +15,8 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any, Final, Protocol
 
+from anyio import fail_after
+
 from whisper_service.config.schema import S3Settings
 from whisper_service.core.errors import (
     BucketUnusable,
@@ -31,7 +33,9 @@ PARTS_AT_ONCE: Final = 2
 """Parts that are on their way at the same time: 16 MiB of memory and a share of the line."""
 CONNECT_S: Final = 5.0
 REQUEST_S: Final = 120.0
-"""Seconds that a request may take: a part of 8 MiB over a line of 0.6 Mbit/s."""
+"""Seconds that a part may take: 8 MiB over a line of 0.6 Mbit/s."""
+ANSWER_S: Final = 20.0
+"""Seconds that anything else may take, with its repetitions: somebody may wait for it. 4 MiB over 1.7 Mbit/s."""
 RETRIES: Final = 2
 """Tries again of a request that a server answered with an error of its own, or not at all."""
 RETRY_S: Final = 10.0
@@ -83,7 +87,8 @@ class S3Store:
         """Return a range of an object. Raises `RecordingLost` if there is none."""
         module, bucket, key = self._at(url)
         try:
-            return bytes(await module.get_range_async(bucket, key, start=start, end=end))
+            with fail_after(ANSWER_S):
+                return bytes(await module.get_range_async(bucket, key, start=start, end=end))
         except Exception as error:
             raise failure_of(error, url) from error
 
@@ -91,7 +96,8 @@ class S3Store:
         """Delete an object. One that is not there counts as deleted."""
         module, bucket, key = self._at(url)
         try:
-            await module.delete_async(bucket, key)
+            with fail_after(ANSWER_S):
+                await module.delete_async(bucket, key)
         except Exception as error:
             failure = failure_of(error, url)
             if not isinstance(failure, RecordingLost):
@@ -101,7 +107,8 @@ class S3Store:
         """Return the bytes of an object. Raises `RecordingLost` if there is none."""
         module, bucket, key = self._at(url)
         try:
-            return int((await module.head_async(bucket, key))["size"])
+            with fail_after(ANSWER_S):
+                return int((await module.head_async(bucket, key))["size"])
         except Exception as error:
             raise failure_of(error, url) from error
 
@@ -152,7 +159,7 @@ def failure_of(error: Exception, url: str) -> ServiceError:
     if isinstance(error, ServiceError):
         return error
     bucket, _ = split_url(url)
-    text, detail = str(error), _detail(error)
+    text, detail = str(error).partition("Debug source")[0], _detail(error)
     params = {"url": url, "detail": detail}
     if "NoSuchBucket" in text:
         return BucketUnusable(f"There is no bucket {bucket} in the object storage.", **params)
@@ -169,5 +176,7 @@ def failure_of(error: Exception, url: str) -> ServiceError:
 
 def _detail(error: Exception) -> str:
     """Return the first line of an error, without the answer of the server, which may name the key of the account."""
+    if isinstance(error, TimeoutError):
+        return f"nothing within {ANSWER_S:g} s"
     line = str(error).partition("\n")[0].partition("<")[0]
     return line.strip(" :.")[:300] or type(error).__name__

@@ -47,6 +47,13 @@ def test_every_failure_has_its_cause(error: Exception, kind: type[errors.Service
     assert found.problem.params["detail"]
 
 
+def test_what_the_library_shows_of_its_inside_is_no_cause() -> None:
+    error = Exception(
+        "Error performing GET http://127.0.0.1:1/a - HTTP error\n\nDebug source:\n credentials 403 Forbidden"
+    )
+    assert type(failure_of(error, URL)) is errors.ObjectStoreUnreachable
+
+
 def test_an_answer_that_names_the_key_of_the_account_is_not_repeated() -> None:
     error = Exception(f"403 Forbidden: <Error><AWSAccessKeyId>{SECRET}</AWSAccessKeyId></Error>\nsource: {SECRET}")
     problem = failure_of(error, URL).problem
