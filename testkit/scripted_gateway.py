@@ -5,12 +5,17 @@ The folder is named by the variable `SCRIPTED_CLUSTER`. Its file `nodes.json` li
 actors. A machine with a `problem` starts no actor and says why, with this code. As long as there is a file
 `unreachable`, the cluster cannot be joined. Scripts know the device of its actors as "far". Outposts and what the
 gateway does with one actor are the real ones.
+
+A machine with a `cache`, a folder, cannot read the models of the service: they are sent there, each piece after `slow`
+seconds. The machine `holds` pieces behind this place of a file as long as `nodes.json` says so, it `damages` them, or
+it must keep `spare_bytes` of its disk free.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import threading
@@ -20,8 +25,10 @@ from typing import Any, Final
 
 from testkit.scripted_actors import FAR
 from whisper_service.cluster.far_actor import FarActor, OutpostGone
+from whisper_service.cluster.file_cache import FileCache
 from whisper_service.cluster.file_push import FileOffer, StoredFiles
 from whisper_service.cluster.model_push import ModelPush
+from whisper_service.cluster.node_models import NodeModels
 from whisper_service.cluster.outpost import Outpost, Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
@@ -152,6 +159,7 @@ class Calls:
         self.request = request
         self._cluster = cluster
         self._outpost = Outpost()
+        self._models: NodeModels | None = None  # of a machine that cannot read those of the service
         self._why = ""
         self._gone = asyncio.Event()
 
@@ -186,11 +194,21 @@ class Calls:
 
     async def offer(self, offer: FileOffer) -> StoredFiles:
         self._check()
-        return await self._outpost.offer(offer)
+        node = self._node()
+        if "cache" not in node:
+            return await self._outpost.offer(offer)
+        self._models = self._models or NodeModels(FileCache(Path(node["cache"]), node.get("spare_bytes", 0)))
+        return await self._models.offer(FileOffer(offer.key, offer.files))
 
     async def store(self, offer: FileOffer, file: int, at: int, data: bytes) -> StoredFiles:
         self._check()
-        return await self._outpost.store(offer, file, at, data)
+        if self._models is None:
+            return await self._outpost.store(offer, file, at, data)
+        await asyncio.sleep(self._node().get("slow", 0.0))
+        while at >= self._node().get("holds", math.inf):  # noqa: ASYNC110 - a file says when it is over
+            await asyncio.sleep(LOOK_S)
+        damaged = b"!" * len(data) if self._node().get("damages") else data
+        return await self._models.store(offer, file, at, damaged)
 
     async def signal(self, number: int) -> None:
         self._check()
@@ -203,6 +221,10 @@ class Calls:
     def end(self) -> None:
         self._cluster.placed.pop(self, None)
         asyncio.ensure_future(self._outpost.kill())  # noqa: RUF006
+
+    def _node(self) -> dict[str, Any]:
+        """Return what the file says about the machine now. Nothing, if it is gone."""
+        return next((node for node in self._cluster.nodes if node["host"] == self._cluster.placed.get(self)), {})
 
     def _check(self) -> None:
         if self._gone.is_set():
