@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import websockets
 
-from testkit.process import environment
+from testkit.process import environment, spawn
 from testkit.repository import ROOT
 from testkit.service import Running, configuration, running
 from whisper_service.web.security.auth import Access, Tokens
@@ -22,6 +24,7 @@ from whisper_service.web.security.guard import SOCKETS, Guard
 pytestmark = pytest.mark.anyio
 
 TOKEN = "correct-horse-battery-staple"
+SCRIPTED = ("testkit.serve", "--speech", "testkit.scripted_actors:speech", "--media", "testkit.scripted_actors:media")
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
@@ -131,6 +134,33 @@ async def test_without_live_sessions_there_is_no_socket(tmp_path: Path) -> None:
         async with httpx.AsyncClient(base_url=web.url) as client:  # a connection that sends nothing else
             answer = await client.get(SOCKETS[0], headers=upgrade)
         assert answer.status_code == 404
+
+
+def at_rest(home: Path, *, enabled: bool) -> tuple[int, set[str]]:
+    """Start a service, and return the bytes of its memory and which of its actors run when it is ready."""
+    home.mkdir()
+    process, url = spawn(home / "data", home / "log", module=SCRIPTED, settings={"live__enabled": enabled})
+    try:
+        assert url is not None, (home / "log").read_text()
+        with httpx.Client(base_url=url) as client:
+            assert client.post("/api/live", json={"channels": 9}).status_code == (422 if enabled else 404)
+            for _ in range(600):
+                actors = client.get("/api/system").json()["actors"]
+                run = {each["name"] for each in actors if each["pid"] and each["state"] == "ready"}
+                if run >= {"media-1", "speech"}:
+                    return psutil.Process(process.pid).memory_full_info().uss, run
+                time.sleep(0.05)
+        pytest.fail("the service did not become ready")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_service_without_live_sessions_has_no_process_and_no_memory_for_them(tmp_path: Path) -> None:
+    with_live, actors = at_rest(tmp_path / "with", enabled=True)
+    without, less = at_rest(tmp_path / "without", enabled=False)
+    assert actors == less == {"media-1", "speech"}, "and a service with them has one from the first session on"
+    assert without < 1.02 * with_live
 
 
 async def test_nothing_of_a_refused_socket_is_read(tmp_path: Path) -> None:
