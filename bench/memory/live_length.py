@@ -1,12 +1,13 @@
 """Measure whether a live session of hours takes more memory, or more time, the longer it lasts.
 
-    python -m bench.memory.live_length [--hours 10] [--speed 20] [--speech scripted|real] [--audio FILE] [--model DIR]
+    python -m bench.memory.live_length [--hours 10] [--speed 20] [--minutes 60] [--speech scripted|real]
+                                       [--audio FILE] [--model DIR]
 
 One session gets sound so many times faster than a microphone makes it, and is read like a page reads it, drafts
 included. The recording is said again and again; without one it is made-up speech with pauses, and with a real model
 Debian's asterisk prompts. The live actor is the real one. With `--speech scripted` (the default) every chunk and every
-draft is answered at once, with text. After each hour of sound: resident memory of the service and of its actors, how
-soon sound was acknowledged, and how far behind the sound the listener and the text were, by the wall clock.
+draft is answered at once, with text. After every `--minutes` of sound: resident memory of the service and of its
+actors, how soon sound was acknowledged, and how far behind the sound the listener and the text were, by the wall clock.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ WATCHED: Final = ("service", "live", "speech")
 SCRIPTED: Final = ("testkit.serve", "--speech", "testkit.scripted_actors:speech")
 
 
-class Hour:
-    """What was seen while an hour of sound came. Seconds are those of the wall clock."""
+class Stage:
+    """What was seen while some sound came. Seconds are those of the wall clock."""
 
     def __init__(self) -> None:
         self.took: list[float] = []  # to acknowledge a piece
@@ -46,22 +47,24 @@ class Hour:
         self.text: list[float] = []  # from the end of a segment to its event
         self.memory: dict[str, float] = {}  # MB, at its end
 
-    def row(self, number: int) -> list[str]:
+    def row(self, hours: float) -> list[str]:
         def both(values: list[float], unit: float) -> str:
             if not values:
                 return "none"
             return " / ".join(f"{report.quantile(values, share) * unit:.1f}" for share in (0.5, 0.95))
 
         memory = [f"{self.memory[name]:.1f}" if name in self.memory else "none" for name in WATCHED]
-        return [str(number), *memory, both(self.took, 1000), both(self.heard, 1000), both(self.text, 1)]
+        return [f"{hours:.2f}", *memory, both(self.took, 1000), both(self.heard, 1000), both(self.text, 1)]
 
 
 class Session:
     """A session, its sender and its reader."""
 
-    def __init__(self, client: httpx.AsyncClient, service: services.Service, sound: bytes, speed: float) -> None:
-        self.client, self.service, self.sound, self.speed = client, service, sound, speed
-        self.hours = [Hour()]
+    def __init__(
+        self, client: httpx.AsyncClient, service: services.Service, sound: bytes, speed: float, stage_s: float
+    ) -> None:
+        self.client, self.service, self.sound, self.speed, self.stage_s = client, service, sound, speed, stage_s
+        self.stages = [Stage()]
         self.sent_s = 0.0
         self.job_id = ""
 
@@ -89,36 +92,36 @@ class Session:
                 f"/api/live/{self.job_id}", content=self.sound[place : place + size], headers=headers
             )
             answer.raise_for_status()
-            self.hours[-1].took.append(time.monotonic() - asked)
+            self.stages[-1].took.append(time.monotonic() - asked)
             offset += size
             self.sent_s = offset / SECOND
-            if self.sent_s >= 3600 * len(self.hours):
-                await self.end_hour()
+            if self.sent_s >= self.stage_s * len(self.stages):
+                await self.end_stage()
 
-    async def end_hour(self) -> None:
+    async def end_stage(self) -> None:
         actors = {each["name"]: each["pid"] for each in (await api.get(self.client, "/api/system"))["actors"]}
         for name, pid in {**actors, "service": self.service.process.pid}.items():
             if name in WATCHED and pid:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    self.hours[-1].memory[name] = psutil.Process(pid).memory_info().rss / usage.MB
-        print("| " + " | ".join(self.hours[-1].row(len(self.hours))) + " |", flush=True)
-        self.hours.append(Hour())
+                    self.stages[-1].memory[name] = psutil.Process(pid).memory_info().rss / usage.MB
+        print("| " + " | ".join(self.stages[-1].row(self.sent_s / 3600)) + " |", flush=True)
+        self.stages.append(Stage())
 
     async def read(self) -> None:
         async with aclosing(api.follow(self.client, self.job_id)) as events:
             async for event in events:
                 if event.kind == "draft" and event.data["speaking"]:
-                    self.hours[-1].heard.append((self.sent_s - event.data["heard_s"]) / self.speed)
+                    self.stages[-1].heard.append((self.sent_s - event.data["heard_s"]) / self.speed)
                 elif event.kind == "segment":
-                    self.hours[-1].text.append((self.sent_s - event.data["segment"]["end"]) / self.speed)
+                    self.stages[-1].text.append((self.sent_s - event.data["segment"]["end"]) / self.speed)
 
 
-def tell(hours: list[Hour]) -> None:
-    """Print how much memory grew after the first hour."""
-    whole = [hour for hour in hours if hour.memory]
+def tell(stages: list[Stage]) -> None:
+    """Print how much memory grew after the first stage."""
+    whole = [stage for stage in stages if stage.memory]
     if len(whole) > 1:
         grown = {name: whole[-1].memory[name] - whole[0].memory[name] for name in WATCHED if name in whole[-1].memory}
-        print("\ngrown after the first hour: " + ", ".join(f"{name} {by:+.1f} MB" for name, by in grown.items()))
+        print("\ngrown after the first row: " + ", ".join(f"{name} {by:+.1f} MB" for name, by in grown.items()))
 
 
 async def measure(given: argparse.Namespace) -> None:
@@ -141,13 +144,13 @@ async def measure(given: argparse.Namespace) -> None:
     ):
         async with service.client as client:
             await api.loaded(client)
-            head = ["hour", *(f"{name} MB" for name in WATCHED), "acknowledged, p50 / p95 ms"]
+            head = ["hours", *(f"{name} MB" for name in WATCHED), "acknowledged, p50 / p95 ms"]
             report.table([*head, "heard, p50 / p95 ms", "text, p50 / p95 s"], [])
-            session = Session(client, service, sound, given.speed)
+            session = Session(client, service, sound, given.speed, 60 * given.minutes)
             began, cpu = time.monotonic(), service.cpu()
             job = await session.run(given.hours)
             wall, spent = time.monotonic() - began, service.cpu() - cpu
-    tell(session.hours)
+    tell(session.stages)
     print(f"{job['status']}: {job['duration_s']:.0f} s of sound in {wall:.0f} s, {spent:.0f} s of CPU")
 
 
@@ -155,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=10.0, help="of sound")
     parser.add_argument("--speed", type=float, default=20.0, help="times real time")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of sound between two rows")
     parser.add_argument("--speech", choices=["scripted", "real"], default="scripted", help="the speech actor")
     parser.add_argument("--audio", type=Path, help="a recording that is said again and again")
     parser.add_argument("--seconds", type=float, default=120.0, help="of the recording")
