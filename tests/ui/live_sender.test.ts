@@ -41,7 +41,7 @@ function set(pieces: number, job: string | null = 'job', first = 0) {
     0,
     [0],
   )
-  return { service, rows, add, recording, sender, troubles, isRemoved: () => removed }
+  return { service, rows, add, recording, sender, store, troubles, isRemoved: () => removed }
 }
 const whole = (pieces: number) => Array.from({ length: pieces * PIECE }, (_, at) => Math.floor(at / PIECE) + 1)
 
@@ -124,42 +124,44 @@ it('leaves a recording to another one', async () => {
   expect(await running).toBe(null)
 })
 
-it('catches up over a line that is cut every second while answers take more than half of it', async () => {
+it.each([
+  ['at any moment', 100, (now: number, _: number) => now + 1_000 - (now % 1_000)],
+  ['at any moment', 300, (now: number, _: number) => now + 1_000 - (now % 1_000)],
+  ['at any moment', 400, (now: number, _: number) => now + 1_000 - (now % 1_000)],
+  ['a second after its first request', 300, (now: number, cutAt: number) => (now < cutAt ? cutAt : now + 1_000)],
+  ['a second after its first request', 400, (now: number, cutAt: number) => (now < cutAt ? cutAt : now + 1_000)],
+])('catches up over a line that is cut %s, with %i ms to the service and back', async (_, way, next) => {
   vi.useFakeTimers()
-  const { service, sender, add, rows, recording } = set(300)
+  const { service, add, rows, recording, store } = set(300)
   recording.stopped = false
-  const [LIFE_MS, WAY_MS, PIECE_MS] = [1_000, 300, 2] // a request is there after one way, its answer after another
+  const PIECE_MS = 2 // on the line
   let cutAt = 0
   const later = (ms: number) => new Promise<void>((done) => setTimeout(done, ms))
   vi.stubGlobal('fetch', async (address: string, request: RequestInit) => {
-    if (Date.now() >= cutAt) cutAt = Date.now() + LIFE_MS // a new connection
+    cutAt = next(Date.now(), cutAt)
     const left = cutAt - Date.now()
-    const there = WAY_MS + (((request.body as Uint8Array | undefined)?.length ?? 0) / PIECE) * PIECE_MS
+    const there = way + (((request.body as Uint8Array | undefined)?.length ?? 0) / PIECE) * PIECE_MS
     await later(Math.min(left, there))
     if (there >= left) throw new TypeError('cut')
     const answer = await service.fetch(address, request)
-    await later(Math.min(left - there, WAY_MS))
-    if (there + WAY_MS >= left) throw new TypeError('cut')
+    await later(Math.min(left - there, way))
+    if (there + way >= left) throw new TypeError('cut')
     return answer
   })
-  const normal = new Sender(
-    recording,
-    0,
-    { acknowledged: () => undefined, trouble: () => undefined, known: () => undefined },
-    (sender as unknown as { store: Store }).store,
-  )
-  const running = normal.run()
+  const listener = { acknowledged: () => undefined, trouble: () => undefined, known: () => undefined }
+  const patient = new Sender(recording, 0, listener, store)
+  const running = patient.run()
   let nth = 300
   for (; nth < 900; nth++) {
     add(nth) // a tenth of a second of sound
-    normal.wake()
+    patient.wake()
     await vi.advanceTimersByTimeAsync(100)
   }
-  expect(rows.size).toBeLessThan(50) // 300 at first, and the recording went on for a minute
+  expect(rows.size).toBeLessThan(150) // 300 at first, and the recording went on for a minute
   recording.stopped = true
-  normal.wake()
-  await vi.advanceTimersByTimeAsync(20_000)
-  expect(await running).toEqual({ job: 'job' })
-  expect([...service.sound]).toEqual(Array.from({ length: nth * PIECE }, (_, at) => (Math.floor(at / PIECE) + 1) % 256))
+  patient.wake()
+  await vi.advanceTimersByTimeAsync(30_000)
   vi.useRealTimers()
+  expect(await running).toEqual({ job: 'job' })
+  expect([...service.sound]).toEqual(whole(nth).map((byte) => byte % 256))
 })

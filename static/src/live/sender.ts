@@ -18,7 +18,8 @@ export interface Listener {
 export type Outcome = { job: string } | { problem: Problem }
 
 const PACE_MS = 250 // between two pieces: each is synced to a disk
-const RETRY_MS = [500, 1_000, 2_000, 3_000]
+/** The first try follows at once: on a line that is cut again and again only the first request has its answer in time. */
+const RETRY_MS = [100, 500, 1_000, 2_000, 3_000]
 const ANSWER_MS = 20_000
 const MOST_PIECES = 100 // of a tenth of a second, in one request
 const FEWEST_PIECES = 4
@@ -35,7 +36,6 @@ interface Reply {
 export class Sender {
   sent: number // bytes that the service acknowledged
   private most = MOST_PIECES / 4
-  private unanswered = 0 // pieces of a request that the service may have: its answer was lost
   private failures = 0
   private closed = false
   private waiting: { waiting: string; done: () => void } | null = null
@@ -83,7 +83,6 @@ export class Sender {
 
   private async step(): Promise<Outcome | void> {
     if (!this.recording.job) return this.begin()
-    if (this.unanswered) return this.findWhatCame(this.recording.job)
     const pieces = await this.store.firstPieces(this.recording.key, this.most)
     if (pieces.length) return this.send(this.recording.job, pieces)
     if (this.recording.stopped) return this.end(this.recording.job)
@@ -108,9 +107,11 @@ export class Sender {
     const first = pieces[0]!.at
     const from = Math.max(first, this.sent)
     const whole = new Uint8Array(await new Blob(pieces.map(({ data }) => data)).arrayBuffer())
+    // What the service has of it already is passed over. Asking first would cost a line that is cut its one answer.
     const headers = { 'Content-Type': PIECE_TYPE, 'Upload-Offset': String(from) }
     const reply = await ask('PATCH', `/api/live/${job}`, whole.subarray(from - first), headers)
-    if (reply.status === 0) this.unanswered = pieces.length
+    // A slow line takes less at a time. Less than half would be too much: where every other request is cut, it would not grow.
+    if (reply.status === 0) this.most = Math.max(FEWEST_PIECES, Math.floor(this.most / 1.5))
     const code = reply.status === 409 ? (reply.value as Problem | null)?.code : ''
     const isTaken = reply.status === 204 || (code === 'offset_ahead' && (reply.offset ?? -1) >= first)
     if (!isTaken || reply.offset === null) {
@@ -118,35 +119,12 @@ export class Sender {
       return open ? undefined : this.refused(reply)
     }
     if (reply.status === 204) this.most = Math.min(MOST_PIECES, 2 * this.most)
-    await this.forget(pieces, reply.offset)
-    if (!this.recording.stopped && pieces.length < this.most) await this.rest('pace', begun + this.pace - Date.now())
-  }
-
-  /**
-   * Go on behind what the service has: a line that is cut again and again brings sound, and not its answers. As much goes
-   * next as came through, and a little more if all of it did.
-   */
-  private async findWhatCame(job: string): Promise<Outcome | void> {
-    const reply = await ask('HEAD', `/api/live/${job}`)
-    if (reply.status === 0) return this.refused(reply)
-    const tried = this.unanswered
-    this.unanswered = 0
-    if (reply.status !== 200 || reply.offset === null) return // the next piece is told why
-    const offset = reply.offset
-    const pieces = await this.store.firstPieces(this.recording.key, MOST_PIECES)
-    const came = pieces.filter(({ at, data }) => at + data.byteLength <= offset).length
-    const next = came >= tried ? tried + (tried >> 2) : came || tried >> 1
-    this.most = Math.min(MOST_PIECES, Math.max(FEWEST_PIECES, next))
-    if (offset > this.sent) await this.forget(pieces, offset)
-  }
-
-  /** Forget pieces of which the service has everything before a byte. */
-  private async forget(pieces: readonly Piece[], before: number): Promise<void> {
-    this.sent = before
-    const open = pieces.find(({ at, data }) => at + data.byteLength > before) // sent in part, or not at all
-    await this.store.removePieces(this.recording.key, open ? open.at : before)
+    this.sent = reply.offset
+    const open = pieces.find(({ at, data }) => at + data.byteLength > this.sent) // sent in part, or not at all
+    await this.store.removePieces(this.recording.key, open ? open.at : this.sent)
     this.well()
-    this.listener.acknowledged(before)
+    this.listener.acknowledged(this.sent)
+    if (!this.recording.stopped && pieces.length < this.most) await this.rest('pace', begun + this.pace - Date.now())
   }
 
   /** Open a session again that the service ended because nothing came for a while. */
