@@ -8,6 +8,7 @@ setup:          ## make .venv and install everything for work on the project
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --editable ".[bundled,test,bench]"
 	cd static && npm install --silent
+	cd testkit/s3rver && npm install --silent --no-package-lock
 
 check:          ## lint, format, types, borders between the rooms
 	.venv/bin/ruff check .

@@ -11,8 +11,9 @@ import anyio
 import msgspec
 import pytest
 
+from testkit.scripted_objects import ScriptedObjects
 from testkit.service import ended, open_service, placeholder_model, send, until
-from whisper_service.app import word_aligner
+from whisper_service.app import recording_mover, word_aligner
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Job, Options, Status
 from whisper_service.editing.aligning import AUTHOR
@@ -121,6 +122,35 @@ async def test_who_writes_meanwhile_gets_no_conflict_and_can_still_undo(tmp_path
         assert kinds(await line_of(opened, job)) == "mmaaaaammm"
         await opened.edits.undo(job.id, first.number, Edit("u2", ()))
         assert (await line_of(opened, job)).text == SAID
+
+
+async def test_a_recording_in_object_storage_is_fetched_for_it_as_soon_as_that_can_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording_mover, "LOOK_S", 0.05)
+    objects = ScriptedObjects()
+    async with service(tmp_path, objects=objects, storage={"media": "s3://bucket"}) as opened:
+        job = await transcribed(opened)
+        here = opened.parts.data.source_of(job.id)
+
+        async def away() -> None:
+            with anyio.fail_after(30):
+                while here.exists():  # noqa: ASYNC110 - the mover tells nobody
+                    await anyio.sleep(0.02)
+
+        await away()
+        objects.go_away()
+        await write(opened, job)
+        with anyio.fail_after(30):
+            while "Edited words wait for their recording" not in caplog.text:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+        assert kinds(await line_of(opened, job)) == "mmsssssmmm"
+        objects.come_back()
+        (line,) = (await aligned(opened, job)).lines
+        assert kinds(line) == "mmaaaaammm"
+        await write(opened, job, WRITTEN.replace("ten", "eleven"), version=1)  # the mover looks after a change
+        await away()
+    assert "Traceback" not in caplog.text
 
 
 async def test_words_that_nobody_said_stay_spread_and_are_not_tried_again(tmp_path: Path) -> None:
