@@ -2,7 +2,8 @@
 
 python -m testkit.killable DATA_DIR fake|speakers|real FILE...
 
-"speakers" are fake actors as well, and every job has its speakers told apart.
+"speakers" are fake actors as well, and every job has its speakers told apart. The variable `CHAOS_SEATS` says how many
+fake speech actors there are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import anyio
 
+from testkit.chaos.seats import devices
 from testkit.service import configuration, entries, placeholder_networks
 from whisper_service.app.service import Service
 from whisper_service.config.schema import Config
@@ -21,7 +23,7 @@ from whisper_service.core.job_states import TERMINAL
 
 async def main(data_dir: Path, actors: str, files: list[Path]) -> None:
     fake = actors != "real"
-    config = configuration(data_dir.parent) if fake else Config(data_dir=data_dir)
+    config = configuration(data_dir.parent, speech={"device": devices()}) if fake else Config(data_dir=data_dir)
     options = Options()
     if actors == "speakers":
         placeholder_networks(data_dir.parent)

@@ -1,7 +1,7 @@
 """Serve with other actors. Everything else is the real service, and prints its address as `serve` does.
 
     python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--speakers ENTRY]
-                            [--commits FILE] [--sync-ms MS] [--cut N]
+                            [--gateway ENTRY] [--commits FILE] [--sync-ms MS] [--cut N]
 
 With `--commits` it writes when each change was committed, one `seq nanoseconds kind job` a line, to be compared with
 when clients got it. The time is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on
@@ -26,7 +26,7 @@ import aiosqlite
 import anyio
 
 from whisper_service.app.service import Service
-from whisper_service.app.wiring import MEDIA, SPEAKERS_ENTRY, SPEECH
+from whisper_service.app.wiring import GATEWAY, MEDIA, SPEAKERS_ENTRY, SPEECH
 from whisper_service.config.load import load
 from whisper_service.config.schema import Config
 from whisper_service.core import logs
@@ -97,11 +97,13 @@ def cut_before_publishing(number: int) -> None:
     ChangeFeed.publish = cut  # type: ignore[assignment, method-assign]
 
 
-async def serve(settings: Config, speech: str, media: str, speakers: str) -> None:
+async def serve(settings: Config, speech: str, media: str, speakers: str, gateway: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
-            Service.open(settings, speech_entry=speech, media_entry=media, speakers_entry=speakers) as service,
+            Service.open(
+                settings, speech_entry=speech, media_entry=media, speakers_entry=speakers, gateway_entry=gateway
+            ) as service,
             serving(service, settings.server.host, settings.server.port) as url,
         ):
             tune_garbage_collector()
@@ -120,6 +122,7 @@ def main() -> None:
     parser.add_argument("--speech", default=SPEECH, help=f"module:function (default: {SPEECH})")
     parser.add_argument("--media", default=MEDIA, help=f"module:function (default: {MEDIA})")
     parser.add_argument("--speakers", default=SPEAKERS_ENTRY, help=f"module:function (default: {SPEAKERS_ENTRY})")
+    parser.add_argument("--gateway", default=GATEWAY, help=f"module:function (default: {GATEWAY})")
     parser.add_argument("--commits", type=Path, help="write here when each change was committed")
     parser.add_argument("--sync-ms", type=float, default=0.0, help="more for each commit; not with --commits")
     parser.add_argument("--cut", type=int, default=0, help="die between the commit and the event of this many chunks")
@@ -143,7 +146,7 @@ def main() -> None:
         slow_commits(given.sync_ms)
     if given.cut:
         cut_before_publishing(given.cut)
-    anyio.run(serve, settings, given.speech, given.media, given.speakers)
+    anyio.run(serve, settings, given.speech, given.media, given.speakers, given.gateway)
     if given.commits:
         commits.write(given.commits)
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -11,17 +12,19 @@ from pathlib import Path
 import anyio
 import psutil
 
+from testkit.chaos.seats import SEATS
 from testkit.repository import ROOT
 
 
-def start(actors: str, data_dir: Path, files: list[Path]) -> subprocess.Popen[str]:
+def start(actors: str, data_dir: Path, files: list[Path], seats: int = SEATS) -> subprocess.Popen[str]:
     """Start the service with these files. `actors`: "fake", "speakers" or "real"."""
     command = [sys.executable, "-m", "testkit.killable", str(data_dir), actors, *map(str, files)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "CHAOS_SEATS": str(seats)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 async def kill_until_ended(
-    actors: str, data_dir: Path, files: list[Path], seed: int, lives_s: tuple[float, float]
+    actors: str, data_dir: Path, files: list[Path], seed: int, lives_s: tuple[float, float], seats: int = SEATS
 ) -> int:
     """Start the service and kill it at random moments, until it ends by itself. Return how often it was killed.
 
@@ -30,7 +33,7 @@ async def kill_until_ended(
     chance = random.Random(seed)
     kills = 0
     while True:
-        process = start(actors, data_dir, files)
+        process = start(actors, data_dir, files, seats)
         children: list[psutil.Process] = []
         try:
             with anyio.move_on_after(chance.uniform(*lives_s) if kills < 8 else 60):

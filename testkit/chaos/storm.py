@@ -24,6 +24,7 @@ from testkit.chaos import repertoire, verdict
 from testkit.chaos.crowd import TERMINAL, Entry, Line, Subscriber, User
 from testkit.chaos.host import Host
 from testkit.chaos.repertoire import Piece
+from testkit.chaos.seats import SEATS, devices
 from testkit.service import placeholder_networks
 from testkit.small_disk import Ballast, small_disk
 
@@ -54,7 +55,7 @@ class Plan:
     seed: int
     seconds: float
     model: Path | None = None
-    seats: int = 1  # devices with a speech actor each
+    seats: int = SEATS  # devices with a speech actor each
 
     @property
     def settings(self) -> dict[str, object]:
@@ -63,8 +64,7 @@ class Plan:
         common |= {"storage__keep_changes": 10_000_000, "storage__undo_s": 0, "server__heartbeat_s": 1.0}
         if self.model is None:
             common |= {"speech__speakers": "auto", "speech__align_edits": False}
-            if self.seats > 1:
-                common |= {"speech__device": ",".join(f"cuda:{number}" for number in range(self.seats))}
+            common |= {"speech__device": devices(self.seats)}
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}
         else:
             times = {

@@ -15,6 +15,7 @@ import pytest
 
 from testkit.chaos import storm
 from testkit.chaos.host import Host
+from testkit.chaos.seats import SEATS
 from testkit.scripted_actors import script
 from whisper_service.storage.store import Store
 
@@ -68,7 +69,7 @@ class Typist:
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_edits_while_the_service_is_killed_are_made_once(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    host = Host(tmp_path, tmp_path, storm.FAKES, storm.Plan(seed, 0).settings)
+    host = Host(tmp_path, tmp_path, storm.FAKES, storm.Plan(seed, 0, seats=max(SEATS, seed)).settings)
     await host.start()
     try:
         async with httpx.AsyncClient(timeout=20) as client:

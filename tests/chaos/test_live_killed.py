@@ -17,6 +17,7 @@ from typing import Final
 import httpx
 import pytest
 
+from testkit.chaos.seats import devices
 from testkit.process import spawn
 from testkit.sounds import babble, join, silence
 from whisper_service.core.sound_format import SoundFormat
@@ -42,7 +43,9 @@ class Killable:
         self.client: httpx.Client
 
     def start(self) -> None:
-        self.process, url = spawn(self.home / "data", self.home / "log", module=self.MODULE)
+        self.process, url = spawn(
+            self.home / "data", self.home / "log", module=self.MODULE, settings={"speech__device": devices()}
+        )
         assert url is not None, (self.home / "log").read_text()
         self.client = httpx.Client(base_url=url, timeout=30)
 

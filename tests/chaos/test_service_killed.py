@@ -18,6 +18,7 @@ import pytest
 from testkit.chaos import storm
 from testkit.chaos.host import Host
 from testkit.chaos.kills import kill_until_ended, start
+from testkit.chaos.seats import SEATS
 from testkit.scripted_actors import script, text_of
 from whisper_service.core.domain import Change, Job, Segment, Status
 from whisper_service.storage.store import Store
@@ -34,7 +35,8 @@ async def test_the_service_killed_at_random_moments(tmp_path: Path, seed: int) -
         path = tmp_path / name
         path.write_bytes(script(name=name, chunks=chunks, delay=0.06, decode_delay=0.005, sure=0.9))
         files.append(path)
-    kills = await kill_until_ended("fake", tmp_path / "data", files, seed, (0.5, 1.6))
+    seats = max(SEATS, seed)  # the second seed meets two
+    kills = await kill_until_ended("fake", tmp_path / "data", files, seed, (0.5, 1.6), seats)
     print(f"killed {kills} times")
     assert kills >= 2
 

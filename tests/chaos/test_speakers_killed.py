@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from testkit.chaos.kills import kill_until_ended, start
+from testkit.chaos.seats import SEATS, devices
 from testkit.scripted_actors import script
 from testkit.service import ended, open_service, placeholder_networks, send
 from whisper_service.core.domain import Options, Status
@@ -65,7 +66,7 @@ async def test_the_service_killed_at_random_moments_names_the_same_speakers(tmp_
     undisturbed = rows(calm / "data" / "whisper_service.db")
     assert len(undisturbed["film"][1]) == 4
     files = recordings(storm / "in", delay=0.03, voice_delay=0.05)
-    kills = await kill_until_ended("speakers", storm / "data", files, seed, (0.9, 2.4))
+    kills = await kill_until_ended("speakers", storm / "data", files, seed, (0.9, 2.4), max(SEATS, seed))
     print(f"killed {kills} times")
     assert kills >= 2
     assert rows(storm / "data" / "whisper_service.db") == undisturbed
@@ -86,7 +87,7 @@ async def test_the_speakers_actor_killed_at_random_moments_names_the_same_speake
     async with open_service(tmp_path / "calm") as service:
         await ended(service, (await send(service, name="film", options=options, **PLAYS["film"])).id)
     killed = 0
-    async with open_service(tmp_path / "storm") as service:
+    async with open_service(tmp_path / "storm", speech={"device": devices(max(SEATS, seed))}) as service:
         actor = service.parts.context.speakers.actor
         job = await send(service, name="film", voice_delay=0.1, options=options, **PLAYS["film"])
 
