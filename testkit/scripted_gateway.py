@@ -28,6 +28,7 @@ from whisper_service.cluster.far_actor import FarActor, OutpostGone
 from whisper_service.cluster.file_cache import FileCache
 from whisper_service.cluster.file_push import FileOffer, StoredFiles
 from whisper_service.cluster.model_push import ModelPush
+from whisper_service.cluster.node_decodes import FileStretch
 from whisper_service.cluster.node_models import NodeModels
 from whisper_service.cluster.outpost import Outpost, Started, Taken
 from whisper_service.cluster.versions import Versions
@@ -137,7 +138,8 @@ class ScriptedCluster:
         nodes = [node for node in self.nodes if wanted in ("", node["host"])]
         for node in sorted(nodes, key=lambda node: "problem" in node):
             here = [other for other, host in self.placed.items() if host == node["host"]]
-            room = all(node.get(what, 0) >= getattr(calls.request, what) * (len(here) + 1) for what in ("cpus", "gpus"))
+            asked = [calls.request, *(other.request for other in here)]
+            room = all(node.get(what, 0) >= sum(getattr(each, what) for each in asked) for what in ("cpus", "gpus"))
             if room and "problem" in node:
                 problem = Problem(node["problem"], f"{node['host']} runs another version.", "Install the same one.")
                 raise OutpostGone(problem.message, problem)
@@ -209,6 +211,14 @@ class Calls:
             await asyncio.sleep(LOOK_S)
         damaged = b"!" * len(data) if self._node().get("damages") else data
         return await self._models.store(offer, file, at, damaged)
+
+    async def write(self, number: int, file: str, at: int, data: bytes) -> None:
+        self._check()
+        await self._outpost.write(number, file, at, data)
+
+    async def read(self, number: int, stretches: Sequence[FileStretch]) -> list[bytes]:
+        self._check()
+        return await self._outpost.read(number, stretches)
 
     async def signal(self, number: int) -> None:
         self._check()

@@ -1263,6 +1263,7 @@ export interface components {
             state: components["schemas"]["ActorState"];
             generation: number;
             pid: number | null;
+            host?: string | null;
             problem?: components["schemas"]["Problem"] | null;
             facts?: {
                 [key: string]: unknown;

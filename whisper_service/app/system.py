@@ -30,6 +30,7 @@ class ActorInfo(Value, frozen=True):
     state: ActorState
     generation: int
     pid: int | None
+    host: str | None = None  # the machine of a cluster on which it is; None: this one, or none yet
     problem: Problem | None = None
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
     deaths: tuple[Death, ...] = ()  # the last ones that were not wanted, the newest last
@@ -107,7 +108,14 @@ def system(
         started_at=started_at,
         actors=tuple(
             ActorInfo(
-                actor.name, actor.state, actor.generation, actor.pid, actor.problem, actor.facts, tuple(actor.deaths)
+                actor.name,
+                actor.state,
+                actor.generation,
+                actor.pid,
+                actor.host,
+                actor.problem or actor.obstacle,
+                actor.facts,
+                tuple(actor.deaths),
             )
             for actor in context.actors
         ),
@@ -116,7 +124,7 @@ def system(
         compute_type=loaded.compute_type if loaded else None,
         batch_size=speech.rung.batch,
         devices=tuple(map(_seat_info, context.fleet.seats)),
-        warnings=(*context.fleet.warnings, *_problem_of(object_storage)),
+        warnings=(*_warnings(context), *_problem_of(object_storage)),
         models=models,
         jobs={status.value: jobs.get(status, 0) for status in Status},
         disk_free_bytes=shutil.disk_usage(context.data.root).free,
@@ -140,16 +148,27 @@ def readiness(context: Context, storage_problem: Problem | None = None) -> Readi
     failing = [problem for seat in fleet.in_service() if (problem := _failure(seat.actor)) is not None]
     others_work = len(failing) < len(fleet.in_service())
     problems = [] if others_work else failing
-    problems += [problem for actor in context.media.actors.values() if (problem := _failure(actor)) is not None]
+    problems += [problem for actor in context.media.local.values() if (problem := _failure(actor)) is not None]
     if fleet.load_problem is not None:
         problems.append(fleet.load_problem)
     told = (storage_problem,) if storage_problem is not None else ()
-    warnings = (*(failing if others_work else ()), *fleet.warnings, *told)
+    warnings = (*(failing if others_work else ()), *_warnings(context), *told)
     return Readiness(ready=not problems, problems=tuple(problems), warnings=warnings)
 
 
 def _problem_of(storage: ObjectStorage | None) -> tuple[Problem, ...]:
     return () if storage is None or storage.problem is None else (storage.problem,)
+
+
+def _warnings(context: Context) -> tuple[Problem, ...]:
+    """Return why the work is done otherwise than configured: on devices, or by this machine instead of others."""
+    media = context.media
+    decoding = (media.far_problem, *(_failure(actor) for actor in media.far.values()))
+    found = list(context.fleet.warnings)
+    for problem in decoding:
+        if problem is not None and problem not in found:
+            found.append(problem)
+    return tuple(found)
 
 
 def _failure(actor: Supervisor) -> Problem | None:

@@ -44,7 +44,7 @@ from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.live_drafts import LiveDrafts
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
-from whisper_service.scheduler.media_actors import MediaActors, workers_for
+from whisper_service.scheduler.media_actors import FAR_DECODER, MediaActors, workers_for
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.recordings import Recordings
@@ -209,6 +209,13 @@ def _build(
             config.media,
             limits,
             config.storage,
+            far_actors=[
+                supervise(name, media_entry, link=far.connect_decoder(name))
+                for name in (f"{FAR_DECODER}-{n + 1}" for n in range(config.cluster.media_workers))
+            ]
+            if far is not None
+            else (),
+            cluster=far,
         ),
         live=LiveActor(supervise("live", LIVE), data, limits),
         speakers=SpeakersActor(

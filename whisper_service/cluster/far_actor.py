@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from whisper_service.cluster import sound, versions
+from whisper_service.cluster.far_decodes import DecodeCalls, FarDecodes
 from whisper_service.cluster.file_push import FileCalls
 from whisper_service.cluster.model_push import ModelPush
 from whisper_service.cluster.outpost import Started, Taken
@@ -25,6 +26,7 @@ from whisper_service.core.domain import Problem
 from whisper_service.supervision.link import Exit
 from whisper_service.supervision.messages.base import Cancel
 from whisper_service.supervision.messages.cluster import LinkClosed, Open, Opened, Passed
+from whisper_service.supervision.messages.media import Decode
 from whisper_service.supervision.messages.speech import Load
 from whisper_service.supervision.protocol import Report, decode_command, encode
 
@@ -36,6 +38,7 @@ POLLS: Final = 4
 """A call for reports waits on the node for this part of the time after which an actor is lost, and is repeated after
 twice that. So one lost call loses no actor."""
 NEVER_PLACED: Final = "The actor was given up while it waited for a machine with room."
+SILENT: Final = "There was no answer from the machine of the actor for {:.0f} seconds."
 NOT_TOLD: Final = "The actor was killed, and its machine did not say how it ended."
 FAULTY: Final = "The gateway has a fault. Its log says where."
 
@@ -54,7 +57,7 @@ class OutpostSilent(Exception):
     """A call failed that may or may not have arrived. It may be repeated."""
 
 
-class OutpostCalls(FileCalls, Protocol):
+class OutpostCalls(FileCalls, DecodeCalls, Protocol):
     """The calls to one outpost. They raise `OutpostGone` and `OutpostSilent`; a canceled call may still arrive."""
 
     async def start(self, entry: str, wanted: Versions) -> tuple[Started, str]:
@@ -95,6 +98,12 @@ class FarActor:
         self._host = ""  # of the node
         self._opened = anyio.Event()
         self._life = anyio.CancelScope()
+        self._decodes = FarDecodes(
+            outpost,
+            ask=self._ask,
+            report=lambda report: self._emit(Passed(self._request.link, encode(report))),
+            give_up=lambda job_id: self.send(encode(Cancel(job_id=job_id))),
+        )
         self._why = ""  # it was given up
         self._killed = False
         self._sent = 0  # commands
@@ -119,12 +128,16 @@ class FarActor:
             ended = Exit(lost=FAULTY)
             traceback.print_exc(file=sys.stderr)
         finally:
+            with anyio.CancelScope(shield=True):  # the next actor may write the same files
+                self._decodes.forget_all()
+                await self._decodes.close()
             self._outpost.end()
             self._emit(LinkClosed(self._request.link, ended or Exit(lost=self._why or None), problem))
 
     def send(self, data: bytes) -> None:
         """Send an encoded command to the actor, in its place."""
         number, self._sent = self._sent, self._sent + 1
+        self._decodes.take_note(number, decode_command(data))
         self._call(partial(self._put, number, data))
 
     def signal(self, number: int) -> None:
@@ -137,6 +150,7 @@ class FarActor:
         if self._killed:
             return
         self._killed = True
+        self._decodes.forget_all()
         if not self._opened.is_set():
             self._give_up(NEVER_PLACED)
             return
@@ -159,18 +173,12 @@ class FarActor:
         taken = 0  # reports
         poll_s = self._lost_after_s / POLLS
         while True:
-            try:
-                with anyio.fail_after(2 * poll_s):
-                    answer = await self._outpost.take(taken, poll_s)
-            except (OutpostSilent, TimeoutError):
-                if time.monotonic() - self.heard_at >= self._lost_after_s:
-                    text = f"There was no answer from the machine of the actor for {self._lost_after_s:.0f} seconds."
-                    return Exit(lost=text)
-                await anyio.sleep(AGAIN_S)
-                continue
-            self.heard_at = time.monotonic()
-            for data in answer.reports[taken - answer.first :]:
-                self._emit(Passed(self._request.link, data))
+            answer: Taken = await self._ask(partial(self._outpost.take, taken, poll_s))
+            for number, data in enumerate(answer.reports[taken - answer.first :], taken):
+                grown = answer.grown.get(number)
+                told = data if grown is None else await self._decodes.bring(grown, data)
+                if told is not None:
+                    self._emit(Passed(self._request.link, told))
             taken = answer.first + len(answer.reports)
             if answer.exit is not None:
                 return answer.exit
@@ -181,6 +189,10 @@ class FarActor:
         try:
             if isinstance(command, Load):
                 data = await self._with_model(command)
+            elif isinstance(command, Decode):
+                data = encode(await self._decodes.send(number, command))
+            elif isinstance(command, Cancel):
+                await self._decodes.close()
             sounds = await to_thread.run_sync(sound.read, command, abandon_on_cancel=True)
             await self._repeat(lambda: self._outpost.put(number, data, sounds))
         except OutpostGone as error:
@@ -194,6 +206,20 @@ class FarActor:
 
         placed = await self._models.place(command, self._host, self._outpost, self._repeat, say)
         return encode(placed or Cancel(job_id=""))
+
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until there is an answer. Raises `OutpostGone`, also when the machine says nothing for too long."""
+        while True:
+            try:
+                with anyio.fail_after(2 * self._lost_after_s / POLLS):
+                    answer = await call()
+            except (OutpostSilent, TimeoutError):
+                if time.monotonic() - self.heard_at >= self._lost_after_s:
+                    raise OutpostGone(SILENT.format(self._lost_after_s)) from None
+                await anyio.sleep(AGAIN_S)
+                continue
+            self.heard_at = time.monotonic()
+            return answer
 
     async def _repeat(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Call until there is an answer. Raises `OutpostGone`."""

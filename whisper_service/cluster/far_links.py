@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from whisper_service.config.schema import ClusterSettings
 from whisper_service.core.domain import Problem
@@ -53,9 +53,23 @@ NO_ROOM: Final = Problem(
     hint="The work goes on when a machine joins or gets free. `ray status` shows what is in use; cluster.gpus and "
     "cluster.cpus say what a speech actor needs.",
 )
+NO_ROOM_TO_DECODE: Final = Problem(
+    code="no_room_to_decode",
+    message="No machine of the cluster has room to decode recordings.",
+    hint="The machine of the service decodes them meanwhile. Speech actors come first: give a machine more cores, or "
+    "lower cluster.cpus or cluster.media_cpus.",
+)
 GATEWAY_GONE: Final = "The way to the cluster broke off: {}"
 NOT_TOLD: Final = "The actor was killed, and the cluster did not tell how it ended."
 GIVEN_UP: Final = "The actor was given up while it waited for a machine."
+
+
+class Needs(NamedTuple):
+    """What an actor takes of a machine, and the problem while no machine has that."""
+
+    cpus: float
+    gpus: float
+    no_room: Problem
 
 
 class FarLinks:
@@ -90,12 +104,34 @@ class FarLinks:
         places = sum(_places(node, self.settings) for node in self.nodes)
         return min(places, self.settings.max_seats) if self.settings.max_seats else places
 
+    @property
+    def decoders(self) -> int:
+        """How many media actors the nodes have room for beside the speech actors: as many as configured at most."""
+        settings = self.settings
+        each, of_seat = settings.media_cpus - 1e-6, int(settings.cpus / settings.media_cpus + 1e-6)
+        seats = [_places(node, settings) for node in self.nodes]
+        beside = sum(
+            int((node.cpus - here * settings.cpus) / each) for node, here in zip(self.nodes, seats, strict=True)
+        )
+        return min(settings.media_workers, beside + (sum(seats) - self.places) * of_seat)
+
+    @property
+    def decoding_problem(self) -> Problem | None:
+        """Why no recording is decoded on the nodes although they are meant to. None: they are, or there are none."""
+        idle = bool(self.nodes) and self.settings.media_workers > 0 and self.decoders <= 0
+        return NO_ROOM_TO_DECODE if idle else None
+
     def supervise(self, name: str) -> Supervisor:
         """Make the supervisor of a speech actor on whichever machine has room."""
         return self._supervise(name, self.connect(name))
 
-    def connect(self, name: str) -> LinkFactory:
-        """Return what starts the actor of this name on a machine of the cluster."""
+    def connect_decoder(self, name: str) -> LinkFactory:
+        """Return what starts the media actor of this name on a machine of the cluster."""
+        return self.connect(name, Needs(self.settings.media_cpus, 0.0, NO_ROOM_TO_DECODE))
+
+    def connect(self, name: str, needs: Needs | None = None) -> LinkFactory:
+        """Return what starts the actor of this name on a machine of the cluster. Without `needs`: a speech actor."""
+        wanted = needs or Needs(self.settings.cpus, self.settings.gpus, NO_ROOM)
 
         def link(
             entry: str,
@@ -104,7 +140,7 @@ class FarLinks:
             on_message: Callable[[bytes], None],
             on_exit: Callable[[Exit], None],
         ) -> FarLink:
-            return FarLink(self, name, entry, log, on_open, on_message, on_exit)
+            return FarLink(self, name, wanted, entry, log, on_open, on_message, on_exit)
 
         return link
 
@@ -193,6 +229,7 @@ class FarLink:
         self,
         far: FarLinks,
         name: str,
+        needs: Needs,
         entry: str,
         log: Path,
         on_open: Callable[[], None],
@@ -202,6 +239,7 @@ class FarLink:
         self.host: str | None = None
         self._far = far
         self._name = name
+        self._needs = needs
         self._entry = entry
         self._log = log
         self._on_open = on_open
@@ -227,7 +265,7 @@ class FarLink:
             return None
         if self._refusal is not None or self._far.problem is not None:
             return self._refusal or self._far.problem
-        return NO_ROOM if self._far.joined and time.monotonic() - self._since >= PATIENCE_S else None
+        return self._needs.no_room if self._far.joined and time.monotonic() - self._since >= PATIENCE_S else None
 
     def send(self, data: bytes) -> None:
         if self._ended:
@@ -259,8 +297,7 @@ class FarLink:
         if self._killed:
             return
         self._number, self._asked = number, True
-        settings = self._far.settings
-        command = Open(number, self._name, self._entry, cpus=settings.cpus, gpus=settings.gpus)
+        command = Open(number, self._name, self._entry, cpus=self._needs.cpus, gpus=self._needs.gpus)
         self._far.gateway.send(command)
         for data in self._early:
             self._far.gateway.send(Pass(number, data))

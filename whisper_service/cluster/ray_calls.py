@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from whisper_service.cluster.far_actor import OutpostGone, OutpostSilent
 from whisper_service.cluster.file_push import FileOffer, StoredFiles
+from whisper_service.cluster.node_decodes import FileStretch
 from whisper_service.cluster.outpost import Outpost, Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
@@ -71,6 +72,13 @@ class RayCalls:
     async def store(self, offer: FileOffer, file: int, at: int, data: bytes) -> StoredFiles:
         stored: StoredFiles = await _answer(self._outpost.store.remote(offer, file, at, PickleBuffer(data)))
         return stored
+
+    async def write(self, number: int, file: str, at: int, data: bytes) -> None:
+        await _answer(self._outpost.write.remote(number, file, at, PickleBuffer(data)))
+
+    async def read(self, number: int, stretches: Sequence[FileStretch]) -> list[bytes]:
+        pieces: list[bytes] = await _answer(self._outpost.read.remote(number, stretches))
+        return pieces
 
     async def signal(self, number: int) -> None:
         await _answer(self._outpost.signal.remote(number))

@@ -303,13 +303,15 @@ class ClusterSettings(Section, frozen=True):
     max_seats: Annotated[Count, setting("speech actors on its machines at most; 0: as many as fit")] = 0
     cpus: Annotated[float, setting("cores that a speech actor there takes: a whole number, or less than 1", ge=0)] = 4.0
     gpus: Annotated[float, setting("GPUs that it takes: a whole number, a part of one, or 0", ge=0)] = 1.0
+    media_workers: Annotated[Count, setting("recordings that its machines decode at the same time; 0: none")] = 0
+    media_cpus: Annotated[float, setting("cores that each of them takes: a whole number, or less than 1", gt=0)] = 1.0
     lost_after_s: Annotated[  # the gateway tells of the machines every 2 to 4 s
         float, setting("without a word, until a machine counts as gone; at least 10", ge=10)
     ] = 15.0
 
     def __post_init__(self) -> None:
         """Check what one setting alone cannot tell. Raises `ValueError`."""
-        for name, amount in (("cpus", self.cpus), ("gpus", self.gpus)):
+        for name, amount in (("cpus", self.cpus), ("gpus", self.gpus), ("media_cpus", self.media_cpus)):
             if amount > 1 and amount != int(amount):
                 raise ValueError(f"{name} is {amount:g}, which is neither a whole number nor less than 1")
         if not self.cpus and not self.gpus:

@@ -4,6 +4,9 @@ Short, middle-sized and long recordings have places of their own, so that none w
 recording is read, its length is what its file states, or its bytes are a guess. Short recordings are read first, and
 one media actor is kept for them, unless long and middle-sized ones wait side by side. Few long recordings are claimed
 ahead of the model: their spools fill the disk. Calls, and what users put at the front, have some places more.
+
+Other machines read the recordings that are not short. Short ones are read here if an actor is idle: a caller may wait
+for them, and the way to another machine takes time.
 """
 
 from __future__ import annotations
@@ -34,6 +37,11 @@ MORE_AT_FRONT: Final = 2
 of many recordings is complete."""
 HEADS: Final = MAX_TOGETHER + MORE_AT_FRONT
 """Pending jobs of each length that the planner sees. No plan claims more."""
+FAR_BYTES_PER_S: Final = 1024**2
+"""Bytes per second of sound above which a recording is not sent to another machine, such as those of films: sending a
+megabyte costs this machine 4 ms of CPU, and decoding a second of sound 6 ms."""
+FAR_BYTES: Final = 512 * 1024**2
+"""The same for a recording of unknown length: so much compressed speech is ten hours."""
 MAX_WITHOUT_MODEL: Final = 64
 """Claimed jobs that do not count as in work: they wait for a model or for their recording, or have all their
 text and wait for their speakers."""
@@ -90,22 +98,31 @@ def _has_place(length: Length, at_work: Counter[Length], more: int) -> bool:
 
 def decode(view: View) -> Iterator[StartDecode]:
     """Yield the recordings that the idle media actors read now."""
-    idle = deque(actor.name for actor in view.media if actor.idle)
+    idle = deque(actor.name for actor in view.media if actor.idle and not actor.far)
+    far_idle = deque(actor.name for actor in view.media if actor.idle and actor.far)
     waiting = [
         job
         for job in view.jobs
         if job.decoding is Decoding.WAITING and not job.model_missing and not job.live and not job.away
     ]
-    if not idle or not waiting:
+    if not (idle or far_idle) or not waiting:
         return
-    running = Counter(length_of(job) for job in view.jobs if job.decoding is Decoding.RUNNING)
+    far = {actor.name for actor in view.media if actor.far}
+    running = Counter(
+        length_of(job) for job in view.jobs if job.decoding is Decoding.RUNNING and job.media_actor not in far
+    )
     for job in sorted(waiting, key=_decode_turn):
-        if not idle:
+        if not (idle or far_idle):
             return
         length = length_of(job)
+        if far_idle and _may_go_far(job) and (length is not Length.SHORT or not idle):
+            yield StartDecode(job.job_id, far_idle.popleft())
+            continue
+        if not idle:
+            continue
         if length is not Length.SHORT:
             other = Length.MIDDLE if length is Length.LONG else Length.LONG
-            if running[length] >= max(1, len(view.media) - 1 - running[other]):
+            if running[length] >= max(1, len(view.media) - len(far) - 1 - running[other]):
                 continue
         running[length] += 1
         yield StartDecode(job.job_id, idle.popleft())
@@ -116,6 +133,12 @@ def follow(view: View) -> Iterator[FollowSession]:
     for job in view.jobs:
         if job.live and job.decoding is Decoding.WAITING and not job.away:
             yield FollowSession(job.job_id)
+
+
+def _may_go_far(job: JobView) -> bool:
+    """Return whether another machine may decode a recording: to send the recording costs less than to decode it."""
+    most = FAR_BYTES if job.duration_s is None else FAR_BYTES_PER_S * job.duration_s
+    return not job.at_home and job.bytes <= most
 
 
 def _decode_turn(job: JobView) -> tuple[bool, bool, tuple[int, float, int, int]]:

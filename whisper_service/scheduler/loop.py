@@ -47,7 +47,7 @@ class Loop:
             context.drafts.feed.noticed = context.mailbox.nudge
             if context.preload:
                 context.fleet.start()
-            next(iter(context.media.actors.values())).start()
+            next(iter(context.media.local.values())).start()
             await self._resume_downloads()
             await self._plan()
             async for events in context.mailbox.batches():
@@ -133,7 +133,9 @@ class Loop:
     async def _advance(self) -> None:
         """Plan and carry out until no step calls for another plan; then write what the jobs are doing."""
         context = self._context
-        context.fleet.follow_cluster(work=context.preload or bool(context.ledger.runs))
+        work = context.preload or bool(context.ledger.runs)
+        context.fleet.follow_cluster(work=work)
+        context.media.follow_cluster(work=work)
         if context.fleet.main.device.name is not None:
             for run in context.runs_of_model(None):  # the device was unknown when they were claimed
                 await execute.choose_model(context, run)

@@ -1,13 +1,14 @@
 """The media actors as the scheduler sees them: which actor decodes which recording.
 
-Turns the steps of a plan into commands. Reads and writes nothing in the store, and decides nothing.
+Turns the steps of a plan into commands. Reads and writes nothing in the store, and decides nothing. Actors may be on
+machines of a cluster (`cluster.far_decodes`): they get the same commands.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from whisper_service.config.schema import MediaSettings, StorageSettings, SupervisionSettings
 from whisper_service.core.domain import ActorState, Channels, Job, Problem
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 FEWEST: Final = 2
 """One for long recordings and one for short ones."""
+FAR_DECODER: Final = "cluster-media"
+"""How the names of media actors on other machines begin."""
 MOST: Final = 16
 """Decodes 110 chunks a second, at 7 a second and actor: as many as the store writes."""
 
@@ -34,8 +37,20 @@ def workers_for(cores: int) -> int:
     return min(MOST, max(FEWEST, cores // 2))
 
 
+class FarDecoding(Protocol):
+    """The machines of a cluster, as far as they decode."""
+
+    @property
+    def decoders(self) -> int:
+        """How many media actors they have room for."""
+
+    @property
+    def decoding_problem(self) -> Problem | None:
+        """Why they decode nothing although they are meant to. None: they do, or there are none."""
+
+
 class MediaActors:
-    """The media actors. Each decodes one recording at a time."""
+    """The media actors. Each decodes one recording at a time. `far_actors` are on the machines of `cluster`."""
 
     def __init__(
         self,
@@ -44,9 +59,15 @@ class MediaActors:
         media: MediaSettings,
         limits: SupervisionSettings,
         storage: StorageSettings,
+        *,
+        far_actors: Sequence[Supervisor] = (),
+        cluster: FarDecoding | None = None,
     ) -> None:
         self.storage = storage  # says whether listening copies are made, and what they leave free on the disk
-        self.actors = {actor.name: actor for actor in actors}
+        self.local = {actor.name: actor for actor in actors}
+        self.far = {actor.name: actor for actor in far_actors}
+        self.actors = {**self.local, **self.far}
+        self._cluster = cluster
         self._data = data
         self._media = media
         self._stall_s = limits.decode_stall_s
@@ -56,20 +77,40 @@ class MediaActors:
         """Return the actors as the planner sees them.
 
         An actor that was never started counts as idle, because work starts it. It does not while another actor is
-        starting, which will be ready sooner.
+        starting, which will be ready sooner. One on another machine is there when it is ready.
         """
-        starting = any(actor.state is ActorState.STARTING for actor in self.actors.values())
+        starting = any(actor.state is ActorState.STARTING for actor in self.local.values())
 
         def idle(name: str, actor: Supervisor) -> bool:
             startable = actor.state is ActorState.IDLE and not starting
             return name not in self._jobs and (bool(actor.ready_generation) or startable)
 
-        return tuple(MediaActorView(name, idle(name, actor)) for name, actor in self.actors.items())
+        far = (
+            MediaActorView(name, name not in self._jobs, far=True)
+            for name, actor in self.far.items()
+            if actor.ready_generation
+        )
+        return (*(MediaActorView(name, idle(name, actor)) for name, actor in self.local.items()), *far)
+
+    def follow_cluster(self, *, work: bool) -> None:
+        """Let as many media actors be on other machines as there is room for. Start them if there is `work`."""
+        room = self._cluster.decoders if self._cluster is not None else 0
+        for number, actor in enumerate(self.far.values()):
+            if number >= room and actor.state is ActorState.PENDING:
+                actor.go_idle()
+            elif number < room and work:
+                actor.start()
+
+    @property
+    def far_problem(self) -> Problem | None:
+        """Why the machines of the cluster decode nothing. None: they do, or they are not meant to."""
+        return self._cluster.decoding_problem if self._cluster is not None else None
 
     @property
     def obstacle(self) -> Problem | None:
         """Why no recording is decoded: every actor that was started died too often. None: recordings are decoded."""
-        started = [actor for actor in self.actors.values() if actor.state is not ActorState.IDLE]
+        started = [actor for actor in self.local.values() if actor.state is not ActorState.IDLE]
+        started += [actor for actor in self.far.values() if actor.ready_generation]
         return started[0].problem if started and all(actor.broken for actor in started) else None
 
     def reset(self) -> None:
@@ -157,11 +198,11 @@ class MediaActors:
         return str(copy)
 
     def _start_spare(self) -> None:
-        """Start one more actor if none is free, so that the next recording does not wait for a start.
+        """Start one more actor here if none is free, so that the next recording does not wait for a start.
 
         An idle actor takes 35 MB of memory, and its start 0.2 s of CPU time.
         """
-        free = [actor for name, actor in self.actors.items() if name not in self._jobs]
+        free = [actor for name, actor in self.local.items() if name not in self._jobs]
         if free and all(actor.state is ActorState.IDLE for actor in free):
             free[0].start()
 

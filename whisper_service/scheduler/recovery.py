@@ -119,6 +119,10 @@ async def speech_died(context: Context, speech: SpeechActor, diagnosis: Diagnosi
 async def media_died(context: Context, run: Run, diagnosis: Diagnosis) -> None:
     """Decode the recording again, or fail it after too many deaths at the same place."""
     problem = diagnosis.problem
+    if diagnosis.kind in NOBODYS_FAULT:
+        run.lose_decode()
+        await _add_notes(context, [run], problem, DECODED_AGAIN)
+        return
     run.count_media_death(killed=diagnosis.kind is FaultKind.KILLED)
     if run.media_deaths >= MEDIA_TRIES or run.media_kills >= GIVE_UP_AFTER_KILLS:
         message = f"The recording cannot be read beyond {run.decoded_s:.0f} s: {problem.message}"

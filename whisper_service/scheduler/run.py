@@ -41,6 +41,7 @@ class Run:
     media_deaths: int = 0  # media actors in a row that died by themselves at the same place
     media_kills: int = 0  # media actors in a row that were killed from outside at the same place
     media_died_at_s: float = -1.0
+    decodes_lost: int = 0  # how often the machine of the media actor got lost
     decode_problem: Problem | None = None  # why decoding stopped early: fails the job once its chunks are done
     spool_losses: int = 0  # how often the spool was missing while chunks were in work
     last_batch_before_loss: int = 0
@@ -152,6 +153,11 @@ class Run:
         self.media_deaths += not killed
         self.media_kills += killed
         self.media_died_at_s = self.decoded_s
+
+    def lose_decode(self) -> None:
+        """Decode again after the machine of the media actor got lost, which says nothing about the recording."""
+        self.restart_decoding()
+        self.decodes_lost += 1
 
     def lose_spool(self, index: int, batch: int) -> bool:
         """Take back a chunk in flight whose samples are missing. True: the recording has to be decoded again.

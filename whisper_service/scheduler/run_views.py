@@ -9,6 +9,8 @@ from whisper_service.core.domain import Phase, Task
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.views import Decoding, JobView, ReadyChunk
 
+FAR_TRIES: Final = 2
+"""A recording that was lost so often with another machine is decoded here: those machines may have no room for it."""
 MAX_READY: Final = 64
 """Waiting chunks that the planner sees for each seat. No batch takes more."""
 
@@ -56,5 +58,7 @@ def view_of(run: Run, *, model_missing: bool = False, away: bool = False, shown:
         unassigned=speakers is not None and speakers.left,
         heard_last=0 if speakers is None else speakers.last_command,
         live=job.live is not None,
+        media_actor=run.media_actor,
+        at_home=run.limit_s is not None or run.decodes_lost >= FAR_TRIES,
         away=away,
     )

@@ -58,6 +58,8 @@ class JobView(Value, frozen=True):
     unassigned: bool = False  # its speakers are to be named before it ends
     heard_last: int = 0  # the number of the last command for its speakers; 0: none
     live: bool = False  # a live session: the live actor reads its recording
+    media_actor: str | None = None  # who decodes its recording
+    at_home: bool = False  # its recording is decoded on this machine only
     away: bool = False  # its recording is being fetched from object storage
     troubled: bool = False  # actors died over one of the `ready` chunks; follows from them
 
@@ -80,6 +82,7 @@ class MediaActorView(Value, frozen=True):
 
     name: str
     idle: bool
+    far: bool = False  # on another machine
 
 
 class LateBatch(Value, frozen=True):

@@ -916,6 +916,10 @@ export const zh: Translation = {
       ],
       killed: ['工作进程被外部终止，已更换并重新分配任务。', '可用 dmesg 查看是否内存不足。'],
       crashed: ['工作进程崩溃，已更换并重新分配任务。', '如果反复出现，请附日志报告。'],
+      no_room_to_decode: [
+        '集群中没有机器有空位解码录音，暂时由服务所在的机器解码。',
+        '语音进程优先：给机器更多的核，或调低 cluster.cpus 或 cluster.media_cpus。',
+      ],
       no_device: ['集群中没有机器有空位。', '有机器加入或空闲后会继续。'],
       cluster_unreachable: ['无法连接集群，会自动重试。', '请在本机以服务的用户运行 ray status，并检查地址和令牌。'],
       cluster_versions: ['集群中各机器的版本不同。', '请在所有机器上安装相同版本的 whisper_service、Python 和 Ray。'],

@@ -15,6 +15,7 @@ from whisper_service.cluster import far_actor
 from whisper_service.cluster.far_actor import FarActor, OutpostGone, OutpostSilent
 from whisper_service.cluster.file_push import FileOffer, StoredFiles
 from whisper_service.cluster.model_push import ModelPush
+from whisper_service.cluster.node_decodes import FileStretch
 from whisper_service.cluster.outpost import Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
@@ -93,6 +94,17 @@ class FakeCalls:
         stored = await self.outpost.store(offer, file, at, data)
         self._answer("store")
         return stored
+
+    async def write(self, number: int, file: str, at: int, data: bytes) -> None:
+        await self._travel("write")
+        await self.outpost.write(number, file, at, data)
+        self._answer("write")
+
+    async def read(self, number: int, stretches: Sequence[FileStretch]) -> list[bytes]:
+        await self._travel("read")
+        pieces = await self.outpost.read(number, stretches)
+        self._answer("read")
+        return pieces
 
     async def signal(self, number: int) -> None:
         await self._travel("signal")

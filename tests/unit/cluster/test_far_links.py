@@ -252,3 +252,32 @@ async def test_the_places_are_those_of_all_machines(
     cluster = Cluster(tmp_path, **settings)
     cluster.join(*nodes)
     assert cluster.far.places == places
+
+
+@pytest.mark.parametrize(
+    ("settings", "nodes", "decoders"),
+    [
+        ({"media_workers": 9}, [node(cpus=8.0), node("b", cpus=7.5)], 4 + 3),
+        ({"media_workers": 2}, [node(cpus=8.0)], 2),
+        ({"media_workers": 9}, [node(cpus=4.0)], 0),  # the core is for the card
+        ({"media_workers": 9}, [node(cpus=4.0), node("b", gpus=0.0)], 8),
+        ({"media_workers": 9, "max_seats": 1}, [node(cpus=4.0), node("b", cpus=4.0)], 4),
+        ({"media_workers": 9, "media_cpus": 0.5}, [node(cpus=5.0)], 2),
+        ({}, [node(cpus=64.0)], 0),
+    ],
+)
+async def test_decoders_get_the_cores_that_speech_actors_leave(
+    tmp_path: Path, settings: dict[str, Any], nodes: list[ClusterNode], decoders: int
+) -> None:
+    cluster = Cluster(tmp_path, **settings)
+    assert (cluster.far.decoders, cluster.far.decoding_problem) == (0, None), "there is no cluster yet"
+    cluster.join(*nodes)
+    assert cluster.far.decoders == decoders
+    told = cluster.far.decoding_problem
+    assert (told is not None) == (bool(settings) and not decoders)
+    link = cluster.far.connect_decoder("cluster-media-1")(
+        "some:entry", cluster.log, lambda: None, cluster.heard.append, cluster.heard.append
+    )
+    (command,) = cluster.sent(Open)
+    assert (command.name, command.cpus, command.gpus) == ("cluster-media-1", cluster.far.settings.media_cpus, 0.0)
+    link.kill()

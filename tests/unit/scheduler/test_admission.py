@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from tests.unit.scheduler.planner_views import (
@@ -14,6 +16,7 @@ from whisper_service.scheduler.views import (
     ClaimJob,
     Decoding,
     FollowSession,
+    JobView,
     MediaActorView,
     StartDecode,
     View,
@@ -141,3 +144,50 @@ def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without
         *(work(f"m{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long) for n in range(admission.MAX_LONG)),
     )
     assert plan(View(jobs=more, queue=queue), 0.0) == []
+
+
+def far_decodes(*works: JobView, here: int = 0, there: int = 2) -> list[tuple[str, str]]:
+    """Return which idle media actor reads which recording, with two here of which one is kept for short ones."""
+    actors = (
+        *(MediaActorView(f"m{n}", idle=n < here) for n in range(2)),
+        *(MediaActorView(f"far{n}", idle=n < there, far=True) for n in range(2)),
+    )
+    steps = plan(View(jobs=works, media=actors), 0.0)
+    return [(step.job_id, step.media_actor) for step in steps if isinstance(step, StartDecode)]
+
+
+def test_recordings_that_are_not_short_are_read_on_other_machines_and_short_ones_here() -> None:
+    middle, long = admission.SMALL_BYTES + 1, admission.LONG_BYTES + 1
+    works = (
+        work("long", decoding=Decoding.WAITING, bytes=long),
+        work("middle", decoding=Decoding.WAITING, bytes=middle, order=1),
+        work("short", decoding=Decoding.WAITING, bytes=1, order=2),
+    )
+    assert far_decodes(*works, here=2) == [("short", "m0"), ("long", "far0"), ("middle", "far1")]
+    assert far_decodes(*works, here=2, there=1) == [("short", "m0"), ("long", "far0"), ("middle", "m1")]
+    assert far_decodes(*works, there=2) == [("short", "far0"), ("long", "far1")], "nobody is idle here"
+    assert far_decodes(*works, there=0) == []
+
+
+def test_what_other_machines_read_takes_no_place_here() -> None:
+    long = admission.LONG_BYTES + 1
+    there = [work(f"t{n}", decoding=Decoding.RUNNING, bytes=long, media_actor=f"far{n}") for n in range(2)]
+    waiting = work("waiting", decoding=Decoding.WAITING, bytes=long)
+    assert far_decodes(*there, waiting, here=2, there=0) == [("waiting", "m0")]
+    here = work("here", decoding=Decoding.RUNNING, bytes=long, media_actor="m1")
+    assert far_decodes(*there, here, waiting, here=1, there=0) == [], "one is kept for short recordings"
+    assert far_decodes(here, waiting, here=1, there=1) == [("waiting", "far0")]
+
+
+def test_some_recordings_stay_here() -> None:
+    hour = 3_600.0
+    film, speech = int(hour * admission.FAR_BYTES_PER_S) + 1, int(hour * admission.FAR_BYTES_PER_S)
+
+    def reads(**fields: Any) -> list[tuple[str, str]]:
+        return far_decodes(work("job", decoding=Decoding.WAITING, **fields), here=1)
+
+    assert reads(bytes=speech, duration_s=hour) == [("job", "far0")]
+    assert reads(bytes=film, duration_s=hour) == [("job", "m0")], "to send it costs more than to decode it"
+    assert reads(bytes=admission.FAR_BYTES) == [("job", "far0")]
+    assert reads(bytes=admission.FAR_BYTES + 1) == [("job", "m0")]
+    assert reads(bytes=speech, duration_s=hour, at_home=True) == [("job", "m0")]
