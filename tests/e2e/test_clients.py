@@ -7,6 +7,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import anyio
+import numpy as np
 import pytest
 import srt  # type: ignore[import-untyped]
 from openai import AsyncOpenAI, OpenAI
@@ -90,6 +91,8 @@ async def test_openais_realtime_client_hears_each_sentence_as_a_turn(tmp_path: P
     """At twice the pace of speech, which needs half the time."""
     said = ("demo-nogo", "dir-intro")
     sound = sounds.join(sounds.silence(1.0), prompts.talk(*said, pause_s=1.5)).tobytes()
+    sentence = prompts.prompt("tt-weasels")  # "Weasels have eaten our phone system"
+    cut_off = sentence[: np.flatnonzero(np.abs(sentence.astype(int)) > 500)[-1] + 1_000]
     with serving(tmp_path / "home") as program:
         url = f"{program.client.base_url}".rstrip("/")
         sockets = url.replace("http", "ws") + "/v1"
@@ -117,6 +120,17 @@ async def test_openais_realtime_client_hears_each_sentence_as_a_turn(tmp_path: P
                             texts.append(event.transcript)
                             if "directory" in letters("".join(texts)):
                                 break
+            heard["turn_detection"] = None
+            await connection.session.update(session={"type": "transcription", "audio": {"input": heard}})  # type: ignore[typeddict-item]
+            await connection.input_audio_buffer.append(audio=b64encode(cut_off.tobytes()).decode())
+            await connection.input_audio_buffer.commit()
+            committed = ""
+            with anyio.fail_after(60):  # no sound follows, and the last word is told
+                async for event in connection:
+                    if event.type == "conversation.item.input_audio_transcription.completed":
+                        committed += letters(event.transcript)
+                        if committed.endswith("phonesystem"):
+                            break
         assert "createaconnection" in letters("".join(texts))
         assert letters(deltas) == letters("".join(texts))
         (job,) = program.client.get("/api/jobs").json()["jobs"]
