@@ -41,11 +41,12 @@ SETTINGS: Final = {
 
 
 class RayCluster:
-    """A head at 127.0.0.2, where nothing runs, and nodes at the next addresses."""
+    """A head at 127.0.0.2 or another address, where nothing runs, and nodes at the next addresses."""
 
     HEAD = "127.0.0.2"
 
-    def __init__(self) -> None:
+    def __init__(self, head: str = HEAD) -> None:
+        self.HEAD = head
         self.environment = SETTINGS | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
         with socket.socket() as probe:
             probe.bind((self.HEAD, 0))
@@ -56,25 +57,31 @@ class RayCluster:
         self._next = int(self.HEAD.rpartition(".")[2])
         self._seen: set[psutil.Process] = set()
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The addresses of the head and the nodes that were started and not killed."""
+        return tuple(self._nodes)
+
     def start_head(self) -> None:
         """Start the head."""
         port = self.address.rpartition(":")[2]
         self._start(self.HEAD, "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false",
                     f"--temp-dir={self._folder}")  # fmt: skip
 
-    def start_node(self, cpus: int = 1) -> str:
+    def start_node(self, cpus: int = 1, *, namespace: str = "") -> str:
         """Start a node at an address that no other one had. Return the address. Only the main thread may call this.
 
-        The kernel kills the node at the end of the thread that started it.
+        The kernel kills the node at the end of the thread that started it. `namespace`: the network in which it runs.
         """
         self._next += 1
-        ip = f"127.0.0.{self._next}"
-        self._start(ip, f"--address={self.address}", f"--num-cpus={cpus}")
+        ip = f"{self.HEAD.rpartition('.')[0]}.{self._next}"
+        within = ("ip", "netns", "exec", namespace) if namespace else ()
+        self._start(ip, f"--address={self.address}", f"--num-cpus={cpus}", within=within)
         return ip
 
-    def _start(self, ip: str, *options: str) -> None:
+    def _start(self, ip: str, *options: str, within: tuple[str, ...] = ()) -> None:
         command = (
-            sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={ip}",
+            *within, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={ip}",
             "--num-gpus=0", "--object-store-memory=100000000", *options,
         )  # fmt: skip
         environment = {**os.environ, **self.environment, MARK: self._mark}

@@ -38,8 +38,22 @@ def paced(inbox: Inbox, emit: Emit) -> None:
     _speak(inbox, emit, lambda row: float(json.loads(Path(row.spool).read_bytes())["interval_s"]))
 
 
+def steady(inbox: Inbox, emit: Emit) -> None:
+    """Run a speech actor without a model: ten chunks a second."""
+    _speak(inbox, emit, lambda row: 0.1)
+
+
 def script(inbox: Inbox, emit: Emit) -> None:
     """Run a media actor whose recordings are scripts. It finds chunks five times as fast as they are recognised."""
+    _find(inbox, emit, sound=False)
+
+
+def script_with_sound(inbox: Inbox, emit: Emit) -> None:
+    """Do as `script`, with a spool that is as long as the recording would be: silence behind the script."""
+    _find(inbox, emit, sound=True)
+
+
+def _find(inbox: Inbox, emit: Emit, *, sound: bool) -> None:
     emit(Ready(pid=os.getpid(), facts={}))
     while not isinstance(command := inbox.get(), Shutdown):
         if not isinstance(command, Decode):
@@ -48,6 +62,8 @@ def script(inbox: Inbox, emit: Emit) -> None:
         Path(command.spool).write_bytes(data)
         play = json.loads(data)
         count = int(play["chunks"])
+        if sound:
+            os.truncate(command.spool, int(2 * SAMPLE_RATE * CHUNK_S * count))
         emit(MediaInfo(job_id=command.job_id, duration_s=count * CHUNK_S))
         for index in range(count):
             time.sleep(play["interval_s"] / 5)

@@ -1,6 +1,6 @@
 """Measure what several devices are worth: with scripted actors, and in a simulation around the real planner.
 
-    python -m bench.throughput.fleet [--seats 1,2,4,8] [--jobs 8] [--chunks 40] [--chunk-s 0.1] [--devices 20]
+    python -m bench.throughput.fleet [--seats 1,2,4,8] [--jobs 8] [--chunks 40] [--chunk-s 0.1] [--devices 20] [--ray]
 
 1. A whole service with a scripted speech actor for each device, which waits so long for each chunk: how much faster all
    recordings are done than by one device, and how long each waits for its first text. The actors take no CPU time, so
@@ -8,6 +8,8 @@
 2. How long one plan takes: with one free slot, and with all slots free.
 3. A simulation of unlike devices (`testkit.fleet_simulation`): how long recordings take when the planner knows nothing,
    when it knows the speeds and tries late batches again, and then with six deaths of each device in an hour.
+4. With `--ray`: what a seat of a Ray cluster on this machine costs beside a local one, and the time from the death of
+   its machine to the next chunk (`bench.lib.on_ray`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from pathlib import Path
 
 import anyio
 
-from bench.lib import report
+from bench.lib import on_ray, report
+from testkit import ray_cluster
 from testkit.fleet_simulation import SLOTS, FleetSimulation
 from testkit.service import ended, open_service, send, until
 from whisper_service.core.domain import Job
@@ -69,6 +72,19 @@ def planned(seats: int, jobs: int) -> tuple[float, float]:
     return min(seconds(1) for _ in range(5)), seconds(seats)
 
 
+def on_ray_too(jobs: int, chunks: int) -> None:
+    """Print what Ray costs."""
+    if ray_cluster.MISSING:
+        raise SystemExit(ray_cluster.MISSING)
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        near, far, deaths = on_ray.measure(jobs, chunks, Path(scratch))
+    rows = [
+        [name, f"{cost.chunks_per_s:.0f}", f"{cost.cpu_ms:.1f} ms"] for name, cost in (("near", near), ("far", far))
+    ]
+    report.table(["seat", "chunks a second", "CPU of all processes a chunk"], rows)
+    print(f"From the death of a node to the next chunk: {report.spread(deaths, 's')}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seats", default="1,2,4,8", help="how many devices are compared with one")
@@ -77,6 +93,7 @@ def main() -> None:
     parser.add_argument("--chunk-s", type=float, default=0.1, help="seconds that a device takes for a chunk")
     parser.add_argument("--devices", type=int, default=20, help="in the simulation")
     parser.add_argument("--seconds", type=float, default=300.0, help="for which recordings come in the simulation")
+    parser.add_argument("--ray", action="store_true", help="a Ray cluster on this machine as well")
     given = parser.parse_args()
     print(report.machine())
     rows, alone = [], 0.0
@@ -99,17 +116,10 @@ def main() -> None:
         quantiles = [f"{simulation.quantile(share):.1f} s" for share in (0.5, 0.95, 0.99, 1.0)]
         says = "speeds and second tries" if knows else "nothing"
         rows.append([says, deaths, len(simulation.took), *quantiles, simulation.given_again])
-    columns = [
-        "the planner knows",
-        "deaths an hour",
-        "recordings",
-        "p50",
-        "p95",
-        "p99",
-        "longest",
-        "chunks given again",
-    ]
+    columns = ["the planner knows", "deaths an hour", "recordings", "p50", "p95", "p99", "longest", "given again"]
     report.table(columns, rows)
+    if given.ray:
+        on_ray_too(given.jobs, given.chunks)
 
 
 if __name__ == "__main__":
