@@ -178,6 +178,32 @@ async def test_what_a_dead_tab_left_is_sent_from_any_page_by_one_tab(visitor: Vi
     assert [other.defects for other in others] == [[], []]
 
 
+HEIGHTS = """[...new Set([...document.querySelectorAll('.reading-bar > button')].filter((one) => one.offsetHeight)
+  .map((one) => one.offsetHeight))].length"""
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+async def test_a_long_word_about_saving_is_cut_off_and_wraps_no_button(browser: Any, site: Site, locale: str) -> None:
+    async with visiting(browser, site.url, locale=locale) as visitor:
+        visitor.expected = API
+        await opened(site, visitor)
+        page = visitor.page
+        await visitor.live()
+        await page.context.set_offline(True)
+        await write(visitor, 0, 0, "A ")
+        await page.keyboard.press("Escape")
+        await visitor.reads(CHIP, "unsent")
+        await page.wait_for_selector("[data-view]")
+        for width in (1300, 1100, 1000, 900):
+            await page.set_viewport_size({"width": width, "height": 800})
+            await visitor.reads("innerWidth", width)
+            await visitor.reads(HEIGHTS, 1)  # a label in two rows makes its button higher than the others
+            await visitor.reads("document.documentElement.scrollWidth <= innerWidth", wanted=True)
+        said = await page.inner_text("[data-save] span > span")
+        assert await page.get_attribute("[data-save] > span", "title") == said
+        await page.context.set_offline(False)
+
+
 async def test_what_is_typed_without_a_network_is_told_and_sent_later_even_from_a_new_tab(
     visitor: Visitor, site: Site
 ) -> None:
