@@ -418,6 +418,33 @@ async def changed_pixels(page: Any, before: bytes) -> bool:
     return bool(await page.locator("video").screenshot() != before)
 
 
+async def test_lines_are_checked_in_them_with_the_key_and_by_the_menu(visitor: Visitor, site: Site) -> None:
+    await shown(visitor, site)
+    page = visitor.page
+    # Whether each line is checked, by all of its subtitles.
+    signs = """Object.values(Object.groupBy(document.querySelectorAll('.cue'), (cue) => cue.dataset.lines))
+      .map((cues) => cues.every((cue) => 'checked' in cue.dataset))"""
+    sign = "(cue) => getComputedStyle(cue.querySelector('.number'), '::after').content"
+    await visitor.reads(signs, [False] * 3)
+    assert await page.locator(".cue").count() > 3  # a line may have several subtitles
+    stella = page.locator(".cue", has_text="Stella")
+    await stella.focus()
+    await page.keyboard.press("c")
+    await visitor.reads(signs, [False, True, False])
+    assert "✓" in await stella.evaluate(sign)
+    assert "✓" not in await page.locator(".cue").first.evaluate(sign)
+    await visitor.sees(lambda: page.evaluate("document.activeElement.textContent"), has="One two")  # the next line
+    await page.locator(".cue").first.focus()
+    await page.keyboard.press("c")
+    await visitor.reads(signs, [True, True, False])
+    await stella.hover()
+    await page.click("[data-line-menu]")
+    await page.click("[data-line-act=check]")
+    await visitor.reads(signs, [True, False, False])
+    await page.reload()
+    await visitor.reads(signs, [True, False, False])
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en", "zh-CN"])
 async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
