@@ -85,8 +85,11 @@ async def test_text_comes_while_the_recording_grows_and_the_job_ends_with_it(web
     await send_all(web, job_id, SPEECH[: 32_000 * 20])
     await until(web.service, job_id, lambda job: job.chunks_done == 1)
     assert await texts(web.service, job_id) == ["This is chunk 0."]
-    exported = await web.client.get(f"/api/jobs/{job_id}/export?format=txt")
-    assert exported.text.strip() == "This is chunk 0."
+    assert (await web.client.get("/api/jobs?q=chunk")).json()["jobs"][0]["id"] == job_id
+    for kind in Format:
+        exported = await web.client.get(f"/api/jobs/{job_id}/export?format={kind.value}")
+        assert exported.status_code == 200, kind
+        assert kind is not Format.TXT or exported.text.strip() == "This is chunk 0."
     answer = await send(web, job_id, 32_000 * 20, SPEECH[32_000 * 20 :], **{"upload-complete": "?1"})
     assert answer.status_code == 204
     job = await ended(web.service, job_id)
