@@ -4,7 +4,7 @@ The folder is named by the variable `SCRIPTED_CLUSTER`. Its file `nodes.json` li
 [{"host": "gpu-1", "cpus": 4, "gpus": 1}]. The file may change at any time: a machine that is removed is lost with its
 actors. A machine with a `problem` starts no actor and says why, with this code. As long as there is a file
 `unreachable`, the cluster cannot be joined. Scripts know the device of its actors as "far". Outposts and what the
-gateway does with one actor are the real ones.
+gateway does with one actor are the real ones. The file `wanted` tells how many seats the service wished for last.
 
 A machine with a `cache`, a folder, cannot read the models of the service: they are sent there, each piece after `slow`
 seconds. The machine `holds` pieces behind this place of a file as long as `nodes.json` says so, it `damages` them, or
@@ -35,7 +35,17 @@ from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
-from whisper_service.supervision.messages.cluster import ClusterNode, Join, Kill, LinkClosed, Nodes, Open, Pass, Signal
+from whisper_service.supervision.messages.cluster import (
+    ClusterNode,
+    Join,
+    Kill,
+    LinkClosed,
+    Nodes,
+    Open,
+    Pass,
+    Signal,
+    WantSeats,
+)
 from whisper_service.supervision.protocol import Command, Report
 
 FOLDER: Final = "SCRIPTED_CLUSTER"
@@ -89,6 +99,8 @@ async def _serve(inbox: Inbox, emit: Emit, folder: Path, lost_after_s: float) ->
             continue
         if isinstance(command, Shutdown):
             return
+        if isinstance(command, WantSeats):
+            (folder / "wanted").write_text(f"{command.seats}")
         cluster.take(command)
 
 

@@ -47,6 +47,7 @@ class Service:
         self.live = parts.live
         self.events = parts.feed
         self.metrics = parts.metrics
+        self.wishes = parts.wishes
         self.log = parts.log
         self.started_at = time.time()
         self._disk = DiskMeter(parts.data, self.models)

@@ -19,6 +19,7 @@ from whisper_service.app.maintenance import prune_changes, sweep
 from whisper_service.app.metrics import Metrics
 from whisper_service.app.recording_mover import RecordingMover
 from whisper_service.app.retention import Retention
+from whisper_service.app.seat_wishes import SeatWishes
 from whisper_service.app.trash import Trash
 from whisper_service.app.word_aligner import WordAligner
 from whisper_service.cluster.far_links import FarLinks
@@ -89,6 +90,7 @@ class Parts:
     trash: Trash
     recordings: Recordings
     mover: RecordingMover
+    wishes: SeatWishes
     log: LogTail
 
 
@@ -271,6 +273,7 @@ def _build(
         trash=Trash(store, lambda job_id: context.ask(requests.delete, job_id), keep_s=config.storage.undo_s),
         recordings=recordings,
         mover=RecordingMover(config.storage.media, context, recordings, feed),
+        wishes=SeatWishes(config.cluster, context, feed, far),
         log=log,
     )
     active.subscribe(partial(_apply, parts))
@@ -301,6 +304,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
             parts.trash,
             parts.aligner,
             parts.mover,
+            parts.wishes,
         ):
             tasks.start_soon(part.run, name=type(part).__name__)
         try:

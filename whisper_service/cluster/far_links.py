@@ -31,6 +31,7 @@ from whisper_service.supervision.messages.cluster import (
     Pass,
     Passed,
     Signal,
+    WantSeats,
 )
 from whisper_service.supervision.process import ActorProcess
 from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
@@ -93,6 +94,7 @@ class FarLinks:
         self.nodes: tuple[ClusterNode, ...] = ()
         self.problem: Problem | None = None  # why there is no way to the cluster; None: there is one, or soon
         self.changed = changed
+        self.wished: int | None = None  # seats that are wanted; None: as many as there are places
         self._supervise = supervise
         self._joined = False
         self._last = 0  # number of the last link; none is used twice
@@ -100,9 +102,23 @@ class FarLinks:
 
     @property
     def places(self) -> int:
-        """How many actors the nodes have room for, whatever else runs there."""
+        """How many actors the nodes have room for, whatever else runs there; at most as many as are wanted."""
         places = sum(_places(node, self.settings) for node in self.nodes)
-        return min(places, self.settings.max_seats) if self.settings.max_seats else places
+        limits = (self.settings.max_seats or None, self.wished)
+        return min((places, *(limit for limit in limits if limit is not None)))
+
+    def wish(self, seats: int) -> None:
+        """Have so many seats at most, and ask the autoscaler of the cluster for their machines."""
+        if seats == self.wished:
+            return
+        self.wished = seats
+        logger.info("The waiting work is worth %d seats.", seats, extra={"action": "seats_wanted", "seats": seats})
+        self._send_wish()
+        self.changed()
+
+    def _send_wish(self) -> None:
+        if self._joined and self.wished is not None:
+            self.gateway.send(WantSeats(self.wished, self.settings.cpus, self.settings.gpus))
 
     @property
     def decoders(self) -> int:
@@ -195,6 +211,7 @@ class FarLinks:
             logger.info("The cluster is joined: %d machines.", len(nodes), extra=facts)
             for number, link in list(self._links.items()):
                 link.ask(number)
+            self._send_wish()
             self.changed()
         elif before != nodes:
             facts = {"action": "cluster_nodes", "nodes": len(nodes), "places": self.places}

@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from whisper_service.cluster.far_actor import FarActor
 from whisper_service.cluster.model_push import ModelPush
-from whisper_service.cluster.ray_calls import RayCalls, log
+from whisper_service.cluster.ray_calls import RayCalls, log, request
 from whisper_service.cluster.versions import versions_differ
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.boot import Emit, Inbox
@@ -38,6 +38,7 @@ from whisper_service.supervision.messages.cluster import (
     Open,
     Pass,
     Signal,
+    WantSeats,
 )
 from whisper_service.supervision.protocol import Command, Report
 
@@ -45,6 +46,8 @@ JOIN_S: Final = 120.0
 """Seconds to join a cluster. On a machine with a load of 7 it took 16."""
 MAKERS: Final = 32
 """Threads that make outposts. Each may wait for the head, so they are not those that read sound and ask for nodes."""
+TAKE_BACK_S: Final = 1.0
+"""Seconds to take a wish back at the end. The supervisor waits 2 s for the exit."""
 EX_TEMPFAIL: Final = 75
 """The exit code of a gateway whose cluster does not answer (sysexits.h)."""
 AUTO: Final = "auto"
@@ -80,6 +83,14 @@ class Gateway:
         self._nodes: tuple[ClusterNode, ...] | None = None  # None: not known yet
         self._heard_at = 0.0  # `time.monotonic` of the last answer of the cluster's head
         self._makers = CapacityLimiter(MAKERS)
+        self._wish: WantSeats | None = None  # the last one
+        self._asking = CapacityLimiter(1)  # wishes arrive in their order
+        self._asking = CapacityLimiter(1)  # wishes arrive in their order
+        self._asking = CapacityLimiter(1)  # wishes arrive in their order
+        self._asking = CapacityLimiter(1)  # wishes arrive in their order
+        self._asking = CapacityLimiter(1)  # wishes arrive in their order
+        self._asking = CapacityLimiter(1)  # wishes arrive in their order
+        self._wished = anyio.Event()
         self._models = ModelPush()
 
     async def serve(self, inbox: Inbox) -> None:
@@ -89,9 +100,27 @@ class Gateway:
         async with anyio.create_task_group() as tasks, commands:
             tasks.start_soon(partial(to_thread.run_sync, _forward, inbox, send, abandon_on_cancel=True))
             tasks.start_soon(self._watch_nodes)
+            tasks.start_soon(self._carry_wishes)
             async for command in commands:
                 self._take(command, tasks)
+            if self._wish is not None:
+                with anyio.move_on_after(TAKE_BACK_S):
+                    await self._request(WantSeats(0, 0.0, 0.0))
             tasks.cancel_scope.cancel()
+
+    async def _carry_wishes(self) -> None:
+        """Give the cluster's autoscaler the newest wish, if there is one."""
+        while True:
+            await self._wished.wait()
+            self._wished = anyio.Event()
+            if self._wish is not None:
+                await self._request(self._wish)
+
+    async def _request(self, wish: WantSeats) -> None:
+        try:
+            await to_thread.run_sync(request, wish, abandon_on_cancel=True, limiter=self._asking)
+        except Exception as error:  # whatever Ray raises then, a wish is no more than that
+            log(f"The autoscaler could not be asked for {wish.seats} places: {type(error).__name__}: {error}")
 
     def _take(self, command: Command | None, tasks: TaskGroup) -> None:
         match command:
@@ -107,6 +136,9 @@ class Gateway:
                 self._actors[link].signal(number)
             case Kill(link=link) if link in self._actors:
                 self._actors[link].kill()
+            case WantSeats():
+                self._wish = command
+                self._wished.set()
 
     def _report(self, report: Report) -> None:
         if isinstance(report, LinkClosed):

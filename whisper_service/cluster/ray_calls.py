@@ -16,7 +16,7 @@ from whisper_service.cluster.node_decodes import FileStretch
 from whisper_service.cluster.outpost import Outpost, Started, Taken
 from whisper_service.cluster.versions import Versions
 from whisper_service.core.domain import Problem
-from whisper_service.supervision.messages.cluster import Open
+from whisper_service.supervision.messages.cluster import Open, WantSeats
 
 
 def log(text: str) -> None:
@@ -108,6 +108,17 @@ class RayCalls:
             given_up = self._ended
         if given_up:
             _kill(outpost)
+
+
+def request(wish: WantSeats) -> None:
+    """Ask the autoscaler for room for so many actors, in all. Blocks.
+
+    A cluster without an autoscaler stores the wish, and nobody reads it.
+    """
+    from ray.autoscaler.sdk import request_resources
+
+    shape = {name: amount for name, amount in (("CPU", wish.cpus), ("GPU", wish.gpus)) if amount}
+    request_resources(bundles=[shape] * wish.seats)
 
 
 def _kill(outpost: Any) -> None:

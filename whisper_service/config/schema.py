@@ -305,6 +305,10 @@ class ClusterSettings(Section, frozen=True):
     gpus: Annotated[float, setting("GPUs that it takes: a whole number, a part of one, or 0", ge=0)] = 1.0
     media_workers: Annotated[Count, setting("recordings that its machines decode at the same time; 0: none")] = 0
     media_cpus: Annotated[float, setting("cores that each of them takes: a whole number, or less than 1", gt=0)] = 1.0
+    autoscale: Annotated[
+        bool, setting("as many speech actors as the queue is worth; asks the cluster's autoscaler for machines")
+    ] = False
+    target_s: Annotated[float, setting("within which all that waits is to be recognised, with autoscale", gt=0)] = 60.0
     lost_after_s: Annotated[  # the gateway tells of the machines every 2 to 4 s
         float, setting("without a word, until a machine counts as gone; at least 10", ge=10)
     ] = 15.0

@@ -31,7 +31,11 @@ class FarPlaces(Protocol):
 
     @property
     def places(self) -> int:
-        """How many speech actors the machines have room for."""
+        """How many speech actors the machines have room for, at most as many as are wanted."""
+
+    @property
+    def wished(self) -> int | None:
+        """How many speech actors are wanted. None: as many as there are places."""
 
     @property
     def problem(self) -> Problem | None:
@@ -119,9 +123,20 @@ class Fleet:
         far = [seat for seat in self.seats if seat.far and not seat.view().busy]
         without = [seat for seat in far if seat.actor.state in WITHOUT_MACHINE]
         for seat in without[::-1][: max(0, len(self.seats) - wanted)]:
-            seat.unload()
-            self.seats.remove(seat)
-            self._parked.append(seat)
+            self._park(seat)
+        self._give_machines_back(self._far.wished)
+
+    def _give_machines_back(self, wished: int | None) -> None:
+        """Let the far seats go that are not wanted any more, each when its batches have ended. None: all are wanted."""
+        placed = [seat for seat in self.seats if seat.far and seat.actor.state not in WITHOUT_MACHINE]
+        for number, seat in enumerate(placed):
+            seat.leaving = wished is not None and number >= wished
+            if seat.leaving and not seat.view().busy:
+                if len(self.seats) > 1:
+                    self._park(seat)
+                else:
+                    seat.unload()  # the one seat of a service without a device of its own: it starts again with work
+                    seat.leaving = False
 
     def view(self, unanswered: Callable[[ChunkKey, int], bool]) -> tuple[SeatView, ...]:
         """Return the seats as the planner sees them. `unanswered`: whether a chunk still waits for this batch."""
@@ -257,6 +272,13 @@ class Fleet:
         self.seats.append(seat)
         self._run(seat)
         return seat
+
+    def _park(self, seat: SpeechActor) -> None:
+        """Put a far seat away until there is a place for it."""
+        seat.unload()
+        seat.leaving = False
+        self.seats.remove(seat)
+        self._parked.append(seat)
 
     def _return(self) -> SpeechActor:
         """Put the far seat back that went last."""

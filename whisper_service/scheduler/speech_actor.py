@@ -53,6 +53,7 @@ class SpeechActor:
     ) -> None:
         self.actor = actor
         self.far = far
+        self.leaving = False  # it gets no more work, and its machine is given back when its batches have ended
         self.device = SpeechDevice(
             actor, speech, device, far=far, others_can=lambda: others_can(self, self.loading or self.model)
         )
@@ -110,7 +111,7 @@ class SpeechActor:
         in_slots = [batch for batch in self._batches.values() if not batch.express]
         return SeatView(
             name=self.actor.name,
-            ready=bool(self.actor.ready_generation) and not self.device.out,
+            ready=bool(self.actor.ready_generation) and not self.device.out and not self.leaving,
             loading=self.loading is not None,
             model=self.model,
             next_model=self.loading,

@@ -90,6 +90,11 @@ class JobQueries:
         sql = f"{JOBS} WHERE status = 'pending' AND {TO_FETCH} ORDER BY rank, id"
         return [row_mapping.job(row) for row in await self._db.read(sql)]
 
+    async def waiting_s(self, bytes_a_second: float) -> float:
+        """Return the seconds of sound of the pending jobs; by their bytes where the length is unknown."""
+        sql = "SELECT total(coalesce(duration_s, bytes / :rate)) FROM kept WHERE status = 'pending'"
+        return float((await self._db.read(sql, rate=float(bytes_a_second)))[0][0])
+
     async def count(self) -> dict[Status, int]:
         """Return the number of jobs of each status."""
         found = await self._db.read("SELECT status, jobs FROM tally")

@@ -21,6 +21,7 @@ from whisper_service.supervision.messages.cluster import (
     Pass,
     Passed,
     Signal,
+    WantSeats,
 )
 from whisper_service.supervision.messages.download import (
     ConnectionTested,
@@ -59,7 +60,7 @@ from whisper_service.supervision.messages.speech import (
 
 Command = (
     Load | Transcribe | Align | DraftSound | Decode | Follow | Grow | CutHere | HearAhead | Download | TestConnection
-    | FetchSite | Listen | Assign | MakeNetworks | Join | Open | Pass | Signal | Kill | Cancel | Shutdown
+    | FetchSite | Listen | Assign | MakeNetworks | Join | Open | Pass | Signal | Kill | WantSeats | Cancel | Shutdown
 )  # fmt: skip
 
 Report = (

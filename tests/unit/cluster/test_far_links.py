@@ -28,6 +28,7 @@ from whisper_service.supervision.messages.cluster import (
     Pass,
     Passed,
     Signal,
+    WantSeats,
 )
 from whisper_service.supervision.protocol import Command, Report
 from whisper_service.supervision.supervisor import Died, Reported, Supervisor
@@ -105,6 +106,26 @@ class Cluster:
 
 def node(name: str = "box", cpus: float = 8.0, gpus: float = 1.0) -> ClusterNode:
     return ClusterNode(name, name, "10.0.0.1", cpus, gpus)
+
+
+async def test_a_wish_for_seats_limits_the_places_and_is_told_to_every_gateway(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, cpus=2.0, gpus=0.0, max_seats=3)
+    cluster.far.wish(2)
+    assert cluster.sent(WantSeats) == [], "not joined yet"
+    cluster.join(node(cpus=16.0))
+    assert cluster.sent(WantSeats) == [WantSeats(2, 2.0, 0.0)]
+    assert cluster.far.places == 2
+    changes = cluster.changes
+    cluster.far.wish(2)
+    assert len(cluster.sent(WantSeats)) == 1
+    assert cluster.changes == changes
+    cluster.far.wish(9)
+    assert cluster.sent(WantSeats)[-1].seats == 9
+    assert cluster.far.places == 3
+    assert cluster.changes == changes + 1
+    cluster.lose_gateway()
+    cluster.join(node(cpus=16.0))
+    assert [wish.seats for wish in cluster.sent(WantSeats)] == [2, 9, 9]
 
 
 async def test_a_machine_is_asked_for_once_the_cluster_is_joined(tmp_path: Path) -> None:

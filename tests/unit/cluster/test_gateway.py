@@ -18,7 +18,7 @@ from whisper_service.cluster.gateway import Gateway
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.link import Exit
 from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
-from whisper_service.supervision.messages.cluster import ClusterNode, Join, LinkClosed, Nodes, Open
+from whisper_service.supervision.messages.cluster import ClusterNode, Join, LinkClosed, Nodes, Open, WantSeats
 from whisper_service.supervision.protocol import Report
 
 
@@ -176,6 +176,28 @@ async def test_the_nodes_are_told_while_the_head_hangs_and_the_end_does_not_wait
     finally:
         answer.set()
     assert said.reports[-1] == LinkClosed(7, Exit())
+
+
+@pytest.mark.anyio
+async def test_the_newest_wish_reaches_the_autoscaler_and_is_taken_back_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[list[dict[str, float]]] = []
+
+    def request_resources(*, bundles: list[dict[str, float]]) -> None:
+        asked.append(bundles)
+        if len(asked) == 1:
+            raise ConnectionError("the head is away")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(nodes=lambda: []))
+    monkeypatch.setitem(sys.modules, "ray.autoscaler", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ray.autoscaler.sdk", SimpleNamespace(request_resources=request_resources))
+    async with serving(Said()) as inbox:
+        for number, seats in enumerate((2, 3), 1):
+            inbox.put(WantSeats(seats, 4.0, 0.0))
+            while len(asked) < number:  # noqa: ASYNC110 - a thread says it
+                await anyio.sleep(0.01)
+    assert asked == [[{"CPU": 4.0}] * 2, [{"CPU": 4.0}] * 3, []]
 
 
 @pytest.mark.anyio

@@ -131,6 +131,7 @@ class Places:
 
     def __init__(self, places: int) -> None:
         self.places = places
+        self.wished: int | None = None
         self.problem: Problem | None = None
         self.made: list[Any] = []
 
@@ -209,6 +210,54 @@ def test_without_a_device_of_its_own_one_far_seat_is_always_there() -> None:
     assert names(alone) == ["cluster-1", "cluster-2"]
     assert [seat.device.name for seat in alone.seats] == ["cpu", "cpu"]
     assert alone.first.rung.slots == 3, "as many cores as are taken for the actor, not all of its machine"
+
+
+def test_machines_that_are_not_wanted_any_more_are_given_back_when_their_batches_have_ended() -> None:
+    both, far = clustered(3)
+    both.follow_cluster(work=False)
+    ended: list[str] = []
+    for one in far.made:
+        one.state, one.ready_generation = ActorState.READY, 1
+        one.go_idle = lambda name=one.name: ended.append(name)
+    busy = both.seats[2]
+    busy.give(both.next_batch(), GiveBatch((("job", 0),)), [], preset="balanced", prompt=None)
+    far.places = far.wished = 1
+    both.follow_cluster(work=True)
+    assert names(both) == ["speech", "cluster-1", "cluster-2"]
+    assert ended == ["cluster-3"]
+    assert [seat.view().ready for seat in both.seats] == [True, True, False], "no batch more for the one that leaves"
+    busy.on_batch_done(BatchDone(batch=1, seconds=1.0, audio_s=1.0))
+    both.follow_cluster(work=True)
+    assert names(both) == ["speech", "cluster-1"]
+    assert ended == ["cluster-3", "cluster-2"]
+    far.places = far.wished = 3
+    both.follow_cluster(work=True)
+    assert sorted(names(both)) == ["cluster-1", "cluster-2", "cluster-3", "speech"]
+    assert all(seat.view().ready for seat in both.seats)
+
+
+def test_a_seat_that_leaves_stays_when_it_is_wanted_again_meanwhile() -> None:
+    both, far = clustered(1)
+    both.follow_cluster(work=False)
+    far.made[0].state, far.made[0].ready_generation = ActorState.READY, 1
+    seat = both.seats[1]
+    seat.give(both.next_batch(), GiveBatch((("job", 0),)), [], preset="balanced", prompt=None)
+    far.places = far.wished = 0
+    both.follow_cluster(work=True)
+    assert not seat.view().ready
+    far.places = far.wished = 1
+    both.follow_cluster(work=True)
+    assert seat.view().ready
+
+
+def test_the_one_seat_of_a_service_without_a_device_gives_its_machine_back_and_stays() -> None:
+    alone, far = clustered(1, "none")
+    ended: list[str] = []
+    far.made[0].state, far.made[0].ready_generation = ActorState.READY, 1
+    far.made[0].go_idle = lambda: ended.append("cluster-1")
+    far.places = far.wished = 0
+    alone.follow_cluster(work=False)
+    assert (names(alone), ended) == (["cluster-1"], ["cluster-1"])
 
 
 def test_a_card_far_away_is_known_by_its_memory() -> None:

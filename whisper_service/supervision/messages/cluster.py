@@ -68,6 +68,17 @@ class Kill(Message, frozen=True):
     link: int
 
 
+class WantSeats(Message, frozen=True):
+    """Wish for room for so many actors, which the autoscaler of the cluster may provide. Replaces the last wish.
+
+    The gateway takes the wish back when it ends by order.
+    """
+
+    seats: int
+    cpus: float  # of each
+    gpus: float
+
+
 class Opened(Message, frozen=True):
     """The process of an actor runs. It becomes ready by itself, and says so with a `Ready` of its own."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -23,7 +24,8 @@ Labelled = Mapping[tuple[str, ...], float]
 )
 async def metrics(request: Incoming, service: Served) -> Response[bytes]:
     state = gauges(await service.system(), service.readiness(), service.events.head, service.uploads.open_count)
-    content, kind = service.metrics.text(request.headers.get("accept", ""), state)
+    queue = work(await service.wishes.waiting_s(), service.wishes.wanted)
+    content, kind = service.metrics.text(request.headers.get("accept", ""), [*state, *queue])
     return Response(content, media_type=kind)
 
 
@@ -45,6 +47,9 @@ def gauges(system: System, readiness: Readiness, seq: int, uploads: int) -> Iter
     }
     yield _labelled("model_info", "The model that is loaded on a device.", ("model", "device", "compute_type"), models)
     seats = {(seat.seat, seat.device or ""): seat for seat in system.devices}
+    numbers = Counter(seat.state for seat in system.devices)
+    by_state: Labelled = {(state.value,): numbers[state] for state in ActorState}
+    yield _labelled("seats", "Devices by the state of their actor.", ("state",), by_state)
     labels = ("actor", "device")
     in_service: Labelled = {key: seat.in_service for key, seat in seats.items()}
     yield _labelled("device_in_service", "Whether a device does work, or could.", labels, in_service)
@@ -54,6 +59,13 @@ def gauges(system: System, readiness: Readiness, seq: int, uploads: int) -> Iter
     yield _single("uploads", "Recordings that are arriving.", uploads)
     yield _single("disk_free_bytes", "Free space on the disk with the data directory.", system.disk_free_bytes)
     yield _single("changes", "The number of the last change in the log.", seq)
+
+
+def work(waiting_s: float, wanted: int | None) -> Iterator[Metric]:
+    """Yield the metrics that tell how many seats the work needs."""
+    yield _single("queue_audio_seconds", "Sound without text, of all jobs that wait or are in work.", waiting_s)
+    if wanted is not None:
+        yield _single("seats_wanted", "Speech actors on machines of the cluster that the work is worth.", wanted)
 
 
 def _single(name: str, help: str, value: float) -> Metric:

@@ -39,6 +39,10 @@ async def test_figures_of_a_service_that_has_worked(tmp_path: Path) -> None:
         assert values["ready"][()] == 1
         assert values["subscribers"][()] == 1
         assert values["uploads"][()] == 0
+        assert values["queue_audio_seconds"][()] == 0
+        assert values["seats"][("ready",)] == 1
+        assert values["seats"][("pending",)] == 0
+        assert "seats_wanted" not in values, "there is no cluster"
         assert values["disk_free_bytes"][()] > 0
         assert values["actor_state"][("speech", "ready")] == 1
         assert values["actor_state"][("speech", "waiting")] == 0
