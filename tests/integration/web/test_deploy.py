@@ -20,6 +20,7 @@ from testkit.repository import ROOT
 from testkit.service import running
 from whisper_service.config.load import ENV_PREFIX
 from whisper_service.config.schema import setting_fields
+from whisper_service.web.api.metrics import work
 
 DEPLOY = ROOT / "docs" / "deploy"
 SYSTEMD = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
@@ -216,6 +217,28 @@ def test_the_composition_can_be_read_and_names_what_there_is() -> None:
             assert known(variable.removeprefix(ENV_PREFIX)), variable
         assert service["environment"]["WHISPER_SERVICE_SECURITY__TOKEN_FILE"].startswith("/run/secrets/")
     assert composed["services"]["whisper_cuda"]["build"]["args"]["EXTRAS"] == "bundled,cuda"
+
+
+def test_the_nodes_that_keda_scales_can_be_read_and_follow_a_metric_of_the_service() -> None:
+    deployment, scaled = yaml.safe_load_all((DEPLOY / "keda.yaml").read_text())
+    assert (deployment["apiVersion"], deployment["kind"]) == ("apps/v1", "Deployment")
+    assert (scaled["apiVersion"], scaled["kind"]) == ("keda.sh/v1alpha1", "ScaledObject")
+    assert "replicas" not in deployment["spec"], "two would set the number"
+    assert scaled["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    pod = deployment["spec"]["template"]
+    assert deployment["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    (node,) = pod["spec"]["containers"]
+    cluster = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    (worker,) = cluster["spec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    assert (node["image"], node["resources"]) == (worker["image"], worker["resources"])
+    assert f"{cluster['metadata']['name']}-head-svc:6379" in node["args"][0]
+    variables = {variable["name"]: variable for variable in worker["env"]}
+    assert node["env"] == [variables[variable["name"]] for variable in node["env"]]
+    (trigger,) = scaled["spec"]["triggers"]
+    exposed = {metric.name for metric in work(1.0, 2)}
+    assert trigger["type"] == "prometheus"
+    assert trigger["metadata"]["query"] in {f"max({name})" for name in exposed}
+    assert float(trigger["metadata"]["threshold"]) == 1
 
 
 def test_the_cluster_of_kuberay_can_be_read_and_fits_the_image_and_the_service() -> None:
