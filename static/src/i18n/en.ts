@@ -1,5 +1,5 @@
 // Everything that the page says in English. Other languages have the same keys: see `Translation`.
-import type { ErrorText } from './translation.ts'
+import type { ErrorText } from './error_text.ts'
 
 export const en = {
   separator: '; ',

@@ -2,7 +2,8 @@
 import type { Note, Problem } from '../types.ts'
 import { bytes, clock, duration } from './format.ts'
 import { fill, tag, translation } from './index.ts'
-import type { ErrorText, ServiceTexts } from './translation.ts'
+import type { ErrorText } from './error_text.ts'
+import type { ServiceTexts } from './translation.ts'
 
 const DEVICES: Record<string, string> = { cpu: 'CPU', cuda: 'GPU' }
 

@@ -1,12 +1,10 @@
 // The shape of a language of the page. English sets the keys; a language that lacks one of them is a type error.
 import type { en } from './en.ts'
+import type { ErrorText } from './error_text.ts'
 
 export type MessageKey = keyof typeof en.messages
 type Settings = typeof en.settings
 type SettingGroup = keyof Settings
-
-/** An error: what happened, and what to do about it. */
-export type ErrorText = readonly [what: string, hint: string]
 
 /** Everything that the page says in one language. Names in braces are filled in: see `fill`. */
 export interface Translation {

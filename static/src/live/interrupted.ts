@@ -8,7 +8,6 @@ import { FLAG } from './on_air.ts'
 import { extent, firstPieces, putRecording, recordings, removeRecording, type Recording } from './outbox.ts'
 import { Sender, seconds, statusOf } from './sender.ts'
 import { sentAll } from './sent_all.ts'
-import type { Choice } from './sources.ts'
 import { wavOf } from './wav.ts'
 
 export interface Interrupted {
@@ -113,14 +112,16 @@ export async function finishInterrupted(key: string): Promise<void> {
   work.sender.wake()
 }
 
-/** Record more of it, in the same job. */
-export async function recordOn(key: string, choice: Choice): Promise<void> {
+/** Give a recording to a recorder that goes on behind its `end`. It is taken back if `take` returns false. */
+export async function handOver(
+  key: string,
+  take: (recording: Recording, end: number, lock: Held) => Promise<boolean>,
+): Promise<void> {
   const work = works.get(key)
   if (!work) return
-  const { goOn } = await import('./recorder.ts')
   work.sender.close()
   forget(key)
-  if (await goOn(work.recording, work.end, work.lock, choice)) awaited.delete(key)
+  if (await take(work.recording, work.end, work.lock)) awaited.delete(key)
   else await adopt(key, work.lock)
 }
 
