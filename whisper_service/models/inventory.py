@@ -89,12 +89,16 @@ class Inventory:
         """Return the model of this name, which must be a name that the catalog gave."""
         return self._info(self.catalog.entry(name), now, self._recommended(now), self._default(now.device))
 
-    def too_big(self, name: str) -> int | None:
-        """Return the least memory in bytes that the model needs. None: this machine has as much, or one is unknown."""
-        if (shape := self._shape(name)) is None or not self.machine.memory_bytes:
+    def too_big(self, name: str, have: int | None = None) -> int | None:
+        """Return the least memory in bytes that the model needs. None: there is as much, or one is unknown.
+
+        `have`: the bytes that there are, 0: unknown. None: those of this machine.
+        """
+        have = self.machine.memory_bytes if have is None else have
+        if (shape := self._shape(name)) is None or not have:
             return None
         needed = shape.parameters  # int8, and nothing but the weights
-        return needed if needed > self.machine.memory_bytes else None
+        return needed if needed > have else None
 
     def chunks_on_gpu(self, name: str, free: int, compute_type: str) -> int | None:
         """Return how many chunks fit on a GPU with `free` bytes, beside the model. None: its files do not tell."""

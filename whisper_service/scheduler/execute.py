@@ -114,8 +114,8 @@ async def _load(context: Context, seat: SpeechActor, model: str) -> None:
     """Load a model. Its jobs fail if its files are not complete, or if it is too big for every seat."""
     try:
         located = await to_thread.run_sync(context.models.catalog.locate, model)
-        if not seat.far:  # nothing is known of that machine
-            await to_thread.run_sync(context.models.check_size, model, seat.device)
+        far_bytes = int(seat.actor.facts.get("memory_bytes") or 0) if seat.far else None
+        await to_thread.run_sync(context.models.check_size, model, seat.device, far_bytes)
     except ModelTooBig as error:
         if context.fleet.others_can(seat, model):
             seat.block(model, error.problem)

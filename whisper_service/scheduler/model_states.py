@@ -90,14 +90,21 @@ class ModelStates:
         usable = int(SHARE_OF_GPU * device.free_vram)
         return await to_thread.run_sync(self.inventory.chunks_on_gpu, name, usable, device.gpu_compute_type)
 
-    def check_size(self, name: str, device: SpeechDevice) -> None:
-        """Raise `ModelTooBig` for a model whose weights alone exceed the memory of this machine."""
+    def check_size(self, name: str, device: SpeechDevice, far_bytes: int | None = None) -> None:
+        """Raise `ModelTooBig` for a model whose weights alone exceed the memory of its machine.
+
+        `far_bytes`: the memory of the other machine where the device is, 0: unknown. None: it is on this machine.
+        """
+        have, where = self.inventory.machine.memory_bytes, "this machine"
+        if far_bytes is not None:
+            have, where = far_bytes, "that machine of the cluster"
         if device.name_or_cpu.startswith("cuda"):
-            return  # the GPU has memory of its own
-        if (needed := self.inventory.too_big(name)) is not None:
-            have = self.inventory.machine.memory_bytes
+            if far_bytes is None:
+                return  # the GPU has memory of its own, and where it does not suffice, the CPU may
+            have, where = device.vram_bytes, "the graphics card of that machine of the cluster"
+        if (needed := self.inventory.too_big(name, have)) is not None:
             needs = f"The model {name} needs at least {needed / 1e9:.1f} GB of memory"
-            raise ModelTooBig(f"{needs}; this machine has {have / 1e9:.1f} GB.", needed=needed, have=have)
+            raise ModelTooBig(f"{needs}; {where} has {have / 1e9:.1f} GB.", needed=needed, have=have)
 
     def _situation(self) -> Situation:
         device = self._fleet.main.device

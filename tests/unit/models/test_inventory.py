@@ -121,6 +121,8 @@ def test_a_model_that_cannot_fit_is_known_before_it_is_loaded(tmp_path: Path) ->
     assert needed is not None
     assert needed > 1000
     assert inventory(tmp_path, machine=Machine(1, 0)).too_big("own") is None  # the system does not say
+    assert inventory(tmp_path).too_big("own", 1000) == needed, "on another machine"
+    assert inventory(tmp_path, machine=tiny).too_big("own", needed) is None
 
 
 def test_a_folder_of_the_configuration_is_listed_and_not_ours(tmp_path: Path) -> None:

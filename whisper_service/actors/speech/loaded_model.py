@@ -22,6 +22,7 @@ from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core import errors
 from whisper_service.core.domain import Problem
 from whisper_service.core.text import reason
+from whisper_service.host import memory
 from whisper_service.host.cpu import cores
 from whisper_service.models import files as model_files
 from whisper_service.supervision import faults
@@ -103,6 +104,7 @@ def facts() -> dict[str, Any]:
         "cuda_driver": gpu_memory.driver_version(),  # None: no driver; with a driver and no devices CUDA cannot use it
         "compute_types": types,
         "cpus": cores(),
+        "memory_bytes": memory.total(),  # of the machine or the container; 0: unknown
     }
 
 
