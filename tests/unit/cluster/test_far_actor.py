@@ -307,6 +307,7 @@ async def test_a_model_travels_before_its_command_and_nothing_else_waits_but_lat
         gateway.actor.send(command(2))
         with anyio.fail_after(20):
             await calls.offered.wait()
+        assert await sent(calls.link, 1) == [command(0)]
         calls.link.report(report(0))
         gateway.actor.signal(10)
         await gateway.until(Passed)
