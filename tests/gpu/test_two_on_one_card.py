@@ -62,7 +62,8 @@ async def test_two_actors_on_one_card_have_the_text_of_one(tmp_path: Path, monke
             while sum(seat.model is not None for seat in seats) < 2:
                 await anyio.sleep(0.05)
                 seats = service.parts.context.fleet.seats
-        assert {one.device for one in (await service.system()).devices} == {CARD, CARD.partition(":")[0]}
+        kind, _, _ = CARD.partition(":")
+        assert all(str(one.device).startswith(kind) for one in (await service.system()).devices), "no CPU stands in"
         both = set[str]()
 
         async def watch() -> None:
