@@ -39,7 +39,7 @@ HEADS: Final = MAX_TOGETHER + MORE_AT_FRONT
 """Pending jobs of each length that the planner sees. No plan claims more."""
 FAR_BYTES_PER_S: Final = 1024**2
 """Bytes per second of sound above which a recording is not sent to another machine, such as those of films: sending a
-megabyte costs this machine 4 ms of CPU, and decoding a second of sound 6 ms."""
+megabyte costs this machine 2 to 4 ms of CPU (docs/adr/0040), and decoding a second of sound 2 to 6."""
 FAR_BYTES: Final = 512 * 1024**2
 """The same for a recording of unknown length: so much compressed speech is ten hours."""
 MAX_WITHOUT_MODEL: Final = 64
