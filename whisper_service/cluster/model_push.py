@@ -85,12 +85,12 @@ class _Progress:
 
 def _fault(model: str, host: str, refusal: NotStored, why: str) -> Fault:
     """Return the failure of one machine: others can still load the model."""
+    message = f"The machine {host} of the cluster cannot store the model {model}. {why}"
     match refusal:
         case NotStored.FULL:
-            kind, code, hint = FaultKind.DISK_FULL, "cluster_disk_full", DISK_HINT
+            kind, problem = FaultKind.DISK_FULL, Problem("cluster_disk_full", message, DISK_HINT)
         case NotStored.CONTENT:
-            kind, code, hint = FaultKind.MODEL_BROKEN, FaultKind.MODEL_BROKEN.value, CONTENT_HINT
+            kind, problem = FaultKind.MODEL_BROKEN, Problem("model_broken", message, CONTENT_HINT)
         case NotStored.FAILED:
-            kind, code, hint = FaultKind.MODEL_UNAVAILABLE, "cluster_cache_failed", CACHE_HINT
-    message = f"The machine {host} of the cluster cannot store the model {model}. {why}"
-    return Fault("model", kind.value, Problem(code, message, hint), model=model)
+            kind, problem = FaultKind.MODEL_UNAVAILABLE, Problem("cluster_cache_failed", message, CACHE_HINT)
+    return Fault("model", kind.value, problem, model=model)
