@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from testkit.browser import running_site, visiting
+from testkit.browser import Site, running_site, visiting
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.messages.speech import ModelProgress
 
@@ -50,3 +51,31 @@ async def test_one_device_needs_no_list(browser: Any, tmp_path: Path) -> None:
         await visitor.go("/system")
         await visitor.page.locator("[data-card=hardware]").wait_for()
         assert await visitor.page.locator("[data-device]").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("locale", "speech", "decoding"),
+    [
+        ("en-US", "Speech recognition, cluster 1", "Audio decoding, cluster 2"),
+        ("zh-CN", "语音识别（集群 1）", "音频解码（集群 2）"),
+    ],
+)
+async def test_actors_of_a_cluster_are_named_with_their_machine(
+    browser: Any, site: Site, locale: str, speech: str, decoding: str
+) -> None:
+    async with visiting(browser, site.url, locale=locale) as visitor:
+        page = visitor.page
+
+        async def with_far_actors(route: Any) -> None:
+            answer = await route.fetch()
+            state = await answer.json()
+            one = state["system"]["actors"][0] | {"generation": 1, "pid": None, "host": "node-7"}
+            state["system"]["actors"] += [one | {"name": name} for name in ("cluster-1", "cluster-media-2")]
+            await route.fulfill(response=answer, json=state)
+
+        await page.route(re.compile("/api/state"), with_far_actors)
+        await visitor.go("/system")
+        for name, title in (("cluster-1", speech), ("cluster-media-2", decoding)):
+            actor = page.locator(f"[data-actor={name}]")
+            await actor.locator("strong").get_by_text(title, exact=True).wait_for()
+            await actor.locator("[data-process]", has_text="node-7").wait_for()

@@ -640,6 +640,7 @@ export const en = {
     healthy: 'Everything is running normally.',
     actor_speech: 'Speech recognition',
     actor_media: 'Audio decoding',
+    on_cluster: '{name}, cluster {n}',
     actor_live: 'Live recordings',
     actor_speakers: 'Speakers',
     actor_download: 'Downloads',

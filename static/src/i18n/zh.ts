@@ -639,6 +639,7 @@ export const zh: Translation = {
     healthy: '一切正常。',
     actor_speech: '语音识别',
     actor_media: '音频解码',
+    on_cluster: '{name}（集群 {n}）',
     actor_live: '实时录音',
     actor_speakers: '区分发言人',
     actor_download: '下载',
