@@ -3,16 +3,12 @@ import type { en } from './en.ts'
 import type { ErrorText } from './error_text.ts'
 
 export type MessageKey = keyof typeof en.messages
-type Settings = typeof en.settings
-type SettingGroup = keyof Settings
 
 /** Everything that the page says in one language. Names in braces are filled in: see `fill`. */
 export interface Translation {
   separator: string // between two remarks
   comma: string // between the items of a list
   messages: Record<MessageKey, string>
-  /** The settings of the service that may be changed while it runs, in groups as people look for them. */
-  settings: { [G in SettingGroup]: { title: string; labels: Record<keyof Settings[G]['labels'], string> } }
   models: Record<string, string> | null // what each model is good for, by its name; null: as the service says
   languageNames: Record<string, string> // by code: languages that some browsers cannot name
   pageErrors: Record<keyof typeof en.pageErrors, ErrorText> // codes that the page itself gives
