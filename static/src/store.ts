@@ -15,6 +15,8 @@ const served = document.title // the service writes it into the page
 export const siteTitle = computed(() => state.value.system?.title ?? served)
 
 const RETRY_MS = 3_000
+/** Chunks of a job whose newest line the list fetches while it polls: an hour. Longer texts are too much for one line. */
+const NEWEST_UP_TO = 120
 let fetching = false
 
 const listeners = new Set<(message: Message) => void>()
@@ -57,11 +59,14 @@ async function fetchSnapshot(): Promise<void> {
 
 /** Fetch lines that came without an event: the events are blocked, or some may have been `missed`. A snapshot has none. */
 function fetchLines(before: State['jobs'], missed: boolean): void {
-  const { jobs, texts } = state.value
+  const { jobs, texts, connection } = state.value
   const changed = (id: string) => missed || JSON.stringify(jobs[id]) !== JSON.stringify(before[id])
   for (const id of Object.keys(texts)) if (changed(id)) void fetchTranscript(id)
-  for (const { id, status, chunks_done } of Object.values(jobs))
-    if (status === 'processing' && chunks_done > (before[id]?.chunks_done ?? 0) && !texts[id]) void fetchNewestLine(id)
+  if (connection !== 'polling') return
+  for (const { id, status, chunks_done } of Object.values(jobs)) {
+    const news = status === 'processing' && chunks_done > (before[id]?.chunks_done ?? 0) && !texts[id]
+    if (news && chunks_done <= NEWEST_UP_TO) void fetchNewestLine(id)
+  }
 }
 
 /** Fetch the line that the list shows of a job. */

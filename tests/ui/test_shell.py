@@ -153,7 +153,7 @@ async def test_while_the_stream_is_refused_it_polls_and_then_goes_back(
             await visitor.page.wait_for_selector(".chip[data-link=polling]", timeout=15_000)
             await site.send("polled.wav", chunks=1)
             await visitor.shows("polled.wav", "completed")
-            job = await site.send("long.wav", chunks=400, seconds=1.0, delay=0.3)
+            job = await site.send("long.wav", chunks=400, seconds=1.0, delay=0.6)
             row = await visitor.shows("long.wav", "processing")
             await row.locator(".words", has_text="This is chunk").wait_for()  # lines are no part of what is polled
             newest = await row.locator(".words").inner_text()
