@@ -68,12 +68,14 @@ async def test_actors_of_a_cluster_are_named_with_their_machine(
 
         async def with_far_actors(route: Any) -> None:
             answer = await route.fetch()
-            state = await answer.json()
-            one = state["system"]["actors"][0] | {"generation": 1, "pid": None, "host": "node-7"}
-            state["system"]["actors"] += [one | {"name": name} for name in ("cluster-1", "cluster-media-2")]
-            await route.fulfill(response=answer, json=state)
+            body = await answer.json()
+            actors = body.get("system", body)["actors"]
+            one = actors[0] | {"generation": 1, "pid": None, "host": "node-7"}
+            actors += [one | {"name": name} for name in ("cluster-1", "cluster-media-2")]
+            await route.fulfill(response=answer, json=body)
 
-        await page.route(re.compile("/api/state"), with_far_actors)
+        # The page asks for the whole state, and on this page for the system alone, again and again.
+        await page.route(re.compile(r"/api/(state|system)(\?|$)"), with_far_actors)
         await visitor.go("/system")
         for name, title in (("cluster-1", speech), ("cluster-media-2", decoding)):
             actor = page.locator(f"[data-actor={name}]")
