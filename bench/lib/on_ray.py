@@ -42,7 +42,7 @@ def measure(jobs: int, chunks: int, folder: Path) -> tuple[Cost, Cost, list[floa
     assert not MISSING, MISSING
     (folder / "near").mkdir()
     near = anyio.run(_cost, folder / "near", None, jobs, chunks)
-    with _cluster() as cluster:
+    with started_cluster() as cluster:
         cluster.start_node()
         cluster.start_node()
         (folder / "far").mkdir()
@@ -51,7 +51,8 @@ def measure(jobs: int, chunks: int, folder: Path) -> tuple[Cost, Cost, list[floa
 
 
 @contextmanager
-def _cluster() -> Iterator[RayCluster]:
+def started_cluster() -> Iterator[RayCluster]:
+    """The head of a cluster, to which the caller adds nodes. Nothing of it is left behind the block."""
     cluster = RayCluster()
     os.environ.update(cluster.environment)
     try:
@@ -104,7 +105,7 @@ def _after_death(folder: Path, number: int) -> float:
     home.mkdir()
     play = home / "play"
     play.write_text(json.dumps({"chunks": 400, "interval_s": 0.0}))
-    with _cluster() as cluster:
+    with started_cluster() as cluster:
         nodes = [cluster.start_node(), cluster.start_node()]
         with (
             services.service(home / "data", model=None, module=STEADY, **_settings(cluster)) as live,
