@@ -111,6 +111,6 @@ it('shows nothing of a secret', () => {
 })
 
 it('has a label for every setting that may be changed', () => {
-  const source = readFileSync(new URL('../../static/src/i18n/en.ts', import.meta.url), 'utf8')
+  const source = readFileSync(new URL('../../static/src/i18n/settings.ts', import.meta.url), 'utf8')
   for (const key of Object.keys(ZERO)) expect(source).toContain(`'${key}'`)
 })
