@@ -137,6 +137,7 @@ async def test_versions_are_compared_word_by_word_and_those_not_ticked_are_left(
         await write(visitor, 1, corrected[1])
         await stored(site, job_id, corrected)
         other = await again(visitor, site, job_id)
+        await visitor.reads(TEXTS, list(LINES))  # what is compared is what the page has by then
         await page.locator("[data-compare]").click()
         differences = page.locator("[data-difference]")
         await differences.first.wait_for()
